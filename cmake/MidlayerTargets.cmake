@@ -1,0 +1,30 @@
+# One static library a folder, one test executable a folder of tests: the two ways in which this project makes targets.
+
+function(_midlayer_flags target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wno-missing-field-initializers $<$<BOOL:${MIDLAYER_WERROR}>:-Werror>)
+endfunction()
+
+# midlayer_library(NAME SOURCES … DEPS …): a static library midlayer_NAME; includes are written from the repository's root.
+function(midlayer_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_library(midlayer_${name} STATIC ${ARG_SOURCES})
+  target_include_directories(midlayer_${name} PUBLIC "${CMAKE_SOURCE_DIR}")
+  target_link_libraries(midlayer_${name} PUBLIC ${ARG_DEPS})
+  _midlayer_flags(midlayer_${name})
+endfunction()
+
+# midlayer_test(NAME SOURCES … DEPS …): an executable NAME_test whose cases ctest runs one by one. A case that runs
+# longer than TIMEOUT seconds (default 120) failed.
+function(midlayer_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(${name}_test ${ARG_SOURCES})
+  target_link_libraries(${name}_test PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name}_test PRIVATE
+    MIDLAYER_SOURCE_DIR="${CMAKE_SOURCE_DIR}" MIDLAYER_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  _midlayer_flags(${name}_test)
+  gtest_discover_tests(${name}_test TEST_PREFIX "${MIDLAYER_TEST_PREFIX}" DISCOVERY_TIMEOUT 60
+    PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+endfunction()

@@ -1,0 +1,152 @@
+#include "server/engine/engine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/base/status.h"
+
+namespace midlayer {
+
+namespace {
+
+constexpr size_t kTextsPerTask = 16;  // of the tokenizer pool: small enough to spread, large enough to be worth a hop
+
+Admission::Size SizeOf(const EmbedTask& task) {
+  Admission::Size size{.texts = static_cast<int64_t>(task.texts.size())};
+  for (const std::string& text : task.texts) size.bytes += static_cast<int64_t>(text.size());
+  return size;
+}
+
+}  // namespace
+
+struct Engine::Tokenizing {
+  std::shared_ptr<Request> request;
+  int prompt_tokens = 0;  // how many tokens are not pooled
+  std::vector<Row> rows;  // each written by one thread
+};
+
+Engine::Engine(const Options& options, const Tokenizer* tokenizer, std::unique_ptr<Runner> runner, Telemetry* telemetry)
+    : options_(options),
+      tokenizer_(tokenizer),
+      runner_(std::move(runner)),
+      telemetry_(telemetry),
+      admission_(options.max_waiting),
+      batcher_(options.batch_tokens, options.clock),
+      pool_(options.tokenizer_threads),
+      runner_thread_([this] { RunLoop(); }) {}
+
+Engine::~Engine() {
+  batcher_.Close();
+  runner_thread_.join();
+}
+
+std::shared_ptr<Request> Engine::Embed(EmbedTask task, WhenFull when_full, Request::Done done) {
+  const Admission::Size size = SizeOf(task);
+  // The permit lives as long as the request has not ended.
+  auto permit = std::make_shared<Admission::Permit>();
+  auto request = std::make_shared<Request>(
+      std::move(task), options_.clock(),
+      [permit, done = std::move(done)](absl::StatusOr<EmbedResult> result) { done(std::move(result)); });
+  if (when_full == WhenFull::kWait) {
+    admission_.Wait(size, [this, request, permit](Admission::Permit granted) {
+      *permit = std::move(granted);
+      StartTokenizing(request);
+    });
+    return request;
+  }
+  absl::StatusOr<Admission::Permit> granted = admission_.Try(size);
+  if (!granted.ok()) {
+    telemetry_->Rejected("queue_full");
+    request->Fail(granted.status());
+    return request;
+  }
+  *permit = *std::move(granted);
+  StartTokenizing(request);
+  return request;
+}
+
+void Engine::StartTokenizing(const std::shared_ptr<Request>& request) {
+  auto work = std::make_shared<Tokenizing>();
+  work->request = request;
+  work->rows.resize(request->task.texts.size());
+  if (!options_.include_prompt && !request->task.prompt.empty()) {
+    const absl::StatusOr<int> tokens = tokenizer_->PromptTokens(request->task.prompt);
+    if (!tokens.ok()) return request->Fail(Annotate(tokens.status(), "prompt"));
+    work->prompt_tokens = *tokens;
+  }
+  for (size_t first = 0; first < work->rows.size(); first += kTextsPerTask) {
+    const size_t end = std::min(first + kTextsPerTask, work->rows.size());
+    pool_.Schedule([this, work, first, end] { Tokenize(work, first, end); });
+  }
+}
+
+void Engine::Tokenize(const std::shared_ptr<Tokenizing>& work, size_t first, size_t end) {
+  const std::shared_ptr<Request>& request = work->request;
+  for (size_t text = first; text < end; ++text) {
+    if (request->Ended()) return;
+    if (request->task.deadline <= options_.clock()) {
+      return request->Fail(absl::DeadlineExceededError("the deadline passed before the texts were tokenized"));
+    }
+    absl::StatusOr<Row> row = TokenizeText(request, text, work->prompt_tokens);
+    if (!row.ok()) return request->Fail(Annotate(row.status(), absl::StrCat("texts[", text, "]")));
+    work->rows[text] = *std::move(row);
+  }
+  // Counted only now: the rows must be in place when the last one pushes them.
+  const absl::Time now = options_.clock();
+  if (!request->Tokenized(end - first, now)) return;
+  telemetry_->StageTook(Telemetry::Stage::kTokenize, absl::ToDoubleSeconds(now - request->start));
+  batcher_.Push(std::move(work->rows));
+  telemetry_->QueueIs(batcher_.waiting_rows(), batcher_.waiting_tokens());
+}
+
+absl::StatusOr<Row> Engine::TokenizeText(const std::shared_ptr<Request>& request, size_t text, int prompt_tokens) {
+  const EmbedTask& task = request->task;
+  MIDLAYER_ASSIGN_OR_RETURN(Encoding encoding,
+                            task.prompt.empty() ? tokenizer_->Encode(task.texts[text], task.truncation)
+                                                : tokenizer_->Encode(task.prompt + task.texts[text], task.truncation));
+  const int tokens = static_cast<int>(encoding.ids.size());
+  if (prompt_tokens >= tokens) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("prompt: expected fewer tokens than the ", tokens, " of prompt and text, found ", prompt_tokens));
+  }
+  request->SetTokens(text, tokens, encoding.truncated);
+  return Row{.request = request,
+             .text = text,
+             .ids = std::move(encoding.ids),
+             .pool_begin = prompt_tokens,
+             .queued = options_.clock()};
+}
+
+void Engine::RunLoop() {
+  while (std::optional<Batch> batch = batcher_.Next()) {
+    telemetry_->QueueIs(batcher_.waiting_rows(), batcher_.waiting_tokens());
+    for (const Row& row : batch->rows) {
+      telemetry_->StageTook(Telemetry::Stage::kQueue, absl::ToDoubleSeconds(batch->assembled - row.queued));
+    }
+    RunAndDeliver(*std::move(batch));
+  }
+}
+
+void Engine::RunAndDeliver(Batch batch) {
+  const absl::Time start = options_.clock();
+  auto results = runner_->Run(batch);
+  const absl::Duration forward = options_.clock() - start;
+  if (results.ok()) {
+    telemetry_->BatchRan(batch.packed.rows(), batch.packed.tokens());
+    for (size_t i = 0; i < batch.rows.size(); ++i) {
+      const Row& row = batch.rows[i];
+      row.request->Deliver(row.text, std::move((*results)[i]), start - row.queued, forward);
+    }
+  } else if (batch.rows.size() == 1) {
+    batch.rows[0].request->Fail(Annotate(results.status(), absl::StrCat("texts[", batch.rows[0].text, "]")));
+  } else {
+    const auto middle = batch.rows.begin() + static_cast<std::ptrdiff_t>(batch.rows.size() / 2);
+    std::vector<Row> second(std::make_move_iterator(middle), std::make_move_iterator(batch.rows.end()));
+    batch.rows.erase(middle, batch.rows.end());
+    RunAndDeliver(Assemble(std::move(batch.rows), batch.assembled));
+    RunAndDeliver(Assemble(std::move(second), batch.assembled));
+  }
+}
+
+}  // namespace midlayer

@@ -1,0 +1,68 @@
+// The engine: texts in, vectors out. Knows no transport and no torch.
+#ifndef MIDLAYER_SERVER_ENGINE_ENGINE_H_
+#define MIDLAYER_SERVER_ENGINE_ENGINE_H_
+
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "server/engine/admission.h"
+#include "server/engine/batcher.h"
+#include "server/engine/request.h"
+#include "server/engine/runner.h"
+#include "server/engine/worker_pool.h"
+#include "server/telemetry/telemetry.h"
+#include "server/tokenizer/tokenizer.h"
+
+namespace midlayer {
+
+// Life of a request: admission (bounded) -> tokenizer pool -> queue -> a batch with whatever else waits -> the runner
+// -> delivery. One thread drives the runner; one assembles the next batch meanwhile. Thread-safe.
+class Engine {
+ public:
+  struct Options {
+    int64_t batch_tokens = 1024;
+    int tokenizer_threads = 1;
+    Admission::Size max_waiting = {.texts = 4096, .bytes = 64 << 20};
+    bool include_prompt = true;  // whether the prompt's tokens are pooled too
+    Batcher::Clock clock = absl::Now;
+  };
+
+  // `tokenizer` and `telemetry` must outlive the engine.
+  Engine(const Options& options, const Tokenizer* tokenizer, std::unique_ptr<Runner> runner, Telemetry* telemetry);
+  // Ends what has not ended with UNAVAILABLE. Nobody may call Embed() any more.
+  ~Engine();
+
+  // What to do where too much waits already: refuse at once, or start when there is room (for streams, whose senders
+  // are slowed down).
+  enum class WhenFull { kRefuse, kWait };
+
+  // `done` is called exactly once, perhaps before this returns, on any thread; it must not block. Errors:
+  // INVALID_ARGUMENT (names the text), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE, INTERNAL.
+  std::shared_ptr<Request> Embed(EmbedTask task, WhenFull when_full, Request::Done done);
+
+ private:
+  struct Tokenizing;  // the rows of a request while they come into being
+
+  void StartTokenizing(const std::shared_ptr<Request>& request);
+  // Tokenizes the texts first … end - 1; whoever is last pushes all rows into the queue.
+  void Tokenize(const std::shared_ptr<Tokenizing>& work, size_t first, size_t end);
+  absl::StatusOr<Row> TokenizeText(const std::shared_ptr<Request>& request, size_t text, int prompt_tokens);
+  void RunLoop();
+  // Runs `batch`; where that fails, its halves, so that one bad row fails no other.
+  void RunAndDeliver(Batch batch);
+
+  // Constant after construction, or synchronise themselves.
+  const Options options_;
+  const Tokenizer* const tokenizer_;
+  const std::unique_ptr<Runner> runner_;  // used by runner_thread_ only
+  Telemetry* const telemetry_;
+  Admission admission_;
+  Batcher batcher_;
+  WorkerPool pool_;
+  std::thread runner_thread_;
+};
+
+}  // namespace midlayer
+
+#endif  // MIDLAYER_SERVER_ENGINE_ENGINE_H_

@@ -1,0 +1,32 @@
+// The command line and environment of midlayer-server.
+#ifndef MIDLAYER_SERVER_FLAGS_H_
+#define MIDLAYER_SERVER_FLAGS_H_
+
+#include <optional>
+#include <string>
+
+#include "server/engine/engine.h"
+#include "server/engine/torch_runner.h"
+#include "server/service/convert.h"
+#include "server/service/server.h"
+
+namespace midlayer {
+
+struct Flags {
+  LoadOptions load;
+  Engine::Options engine;
+  RequestLimits limits;
+  Server::Options server;
+  std::string metrics_listen = "127.0.0.1:9090";  // empty: none
+  double drain_timeout_seconds = 30;
+  std::string log_level = "info";
+  std::string log_format = "text";
+};
+
+// Reads `flags` from the command line, and what is not there from the environment. Where the program should end instead
+// (--help, --version, an error, which is then printed), returns its exit code.
+std::optional<int> ParseFlags(int argc, char** argv, Flags* flags);
+
+}  // namespace midlayer
+
+#endif  // MIDLAYER_SERVER_FLAGS_H_

@@ -1,0 +1,159 @@
+// midlayer-server: loads a model once and serves it until it is told to stop.
+#include <fmt/format.h>
+#include <prometheus/exposer.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <exception>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "google/protobuf/stubs/logging.h"
+#include "nlohmann/json.hpp"
+#include "server/base/version.h"
+#include "server/flags.h"
+
+namespace midlayer {
+namespace {
+
+constexpr int kExitFailed = 1;
+constexpr int kExitUnusable = 2;  // wrong flags, or a model that cannot be served
+
+void SetUpLog(const Flags& flags) {
+  spdlog::set_level(spdlog::level::from_str(flags.log_level));
+  spdlog::set_pattern(flags.log_format == "json" ? R"({"time":"%Y-%m-%dT%H:%M:%S.%f%z","level":"%l","message":"%v"})"
+                                                 : "%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+  // protobuf would print to standard error what requests with strings that are not UTF-8 are answered with anyway.
+  google::protobuf::SetLogHandler(nullptr);
+}
+
+absl::StatusOr<std::unique_ptr<prometheus::Exposer>> ExposeMetrics(const std::string& address,
+                                                                   const Telemetry& telemetry) {
+  try {
+    auto exposer = std::make_unique<prometheus::Exposer>(address);
+    exposer->RegisterCollectable(telemetry.registry());
+    return exposer;
+  } catch (const std::exception& error) {
+    return absl::UnavailableError(absl::StrCat("--metrics-listen: expected an address that can be listened on, found ",
+                                               address, " (", error.what(), ")"));
+  }
+}
+
+int64_t ResidentMebibytes() {
+  std::ifstream statm("/proc/self/statm");
+  int64_t size = 0, resident = 0;
+  statm >> size >> resident;
+  return resident * sysconf(_SC_PAGESIZE) / (1 << 20);
+}
+
+// What operators want to see first: name and value.
+std::vector<std::pair<std::string, std::string>> StartUpFacts(const Flags& flags, const ModelInfo& model,
+                                                              const std::string& listening,
+                                                              const std::string& metrics) {
+  const ArchSpec& arch = model.description.arch;
+  return {
+      {"model", fmt::format("{} ({})", model.description.name, arch.model_type)},
+      {"fingerprint", model.fingerprints.back()},
+      {"layers", model.max_layer == arch.layers ? fmt::format("{}", arch.layers)
+                                                : fmt::format("{} of {}", model.max_layer, arch.layers)},
+      {"width", fmt::format("{}", arch.hidden)},
+      {"dtype", model.dtype},
+      {"device", model.device},
+      {"pooling", std::string(PoolingName(model.description.default_pooling))},
+      {"limits", fmt::format("{} tokens and {} bytes a text, {} texts a request, {} tokens a batch, {} texts waiting",
+                             model.description.max_tokens, flags.limits.max_text_bytes, flags.limits.max_texts,
+                             flags.engine.batch_tokens, flags.engine.max_waiting.texts)},
+      {"memory", fmt::format("{} MiB resident", ResidentMebibytes())},
+      {"grpc", listening},
+      {"metrics", metrics.empty() ? "off" : fmt::format("http://{}/metrics", metrics)},
+  };
+}
+
+void PrintStartUp(const Flags& flags, const std::vector<std::pair<std::string, std::string>>& facts) {
+  if (flags.log_format == "json") {
+    nlohmann::ordered_json line = {{"level", "info"}, {"message", "serving"}, {"version", kVersion}};
+    for (const auto& [name, value] : facts) line[name] = value;
+    fmt::print("{}\n", line.dump());
+  } else {
+    fmt::print("midlayer {}\n", kVersion);
+    for (const auto& [name, value] : facts) fmt::print("  {:<12} {}\n", name, value);
+  }
+  std::fflush(stdout);
+}
+
+// Blocks the signals that end the server in this and all later threads; Wait() takes them.
+class StopSignals {
+ public:
+  StopSignals() {
+    sigemptyset(&set_);
+    sigaddset(&set_, SIGTERM);
+    sigaddset(&set_, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+  }
+  int Wait() const {
+    int signal = 0;
+    sigwait(&set_, &signal);
+    return signal;
+  }
+
+ private:
+  sigset_t set_;
+};
+
+int Fail(int code, const absl::Status& status) {
+  fmt::print(stderr, "midlayer-server: {}\n", std::string(status.message()));
+  return code;
+}
+
+int Main(int argc, char** argv) {
+  Flags flags;
+  if (const std::optional<int> code = ParseFlags(argc, argv, &flags)) return *code;
+  SetUpLog(flags);
+  const StopSignals signals;
+  absl::StatusOr<LoadedModel> model = LoadModel(flags.load);
+  if (!model.ok()) return Fail(kExitUnusable, model.status());
+  const ModelInfo& info = model->info;
+
+  Telemetry telemetry;
+  telemetry.SetModel(info.description.name, info.description.arch.model_type, info.fingerprints.back(),
+                     info.description.arch.layers, info.dtype, info.device);
+  std::unique_ptr<prometheus::Exposer> exposer;
+  std::string metrics_address;
+  if (!flags.metrics_listen.empty()) {
+    absl::StatusOr<std::unique_ptr<prometheus::Exposer>> opened = ExposeMetrics(flags.metrics_listen, telemetry);
+    if (!opened.ok()) return Fail(kExitUnusable, opened.status());
+    exposer = *std::move(opened);
+    metrics_address = absl::StrCat(flags.metrics_listen.substr(0, flags.metrics_listen.rfind(':')), ":",
+                                   exposer->GetListeningPorts().at(0));
+  }
+
+  flags.engine.include_prompt = info.description.include_prompt;
+  Engine engine(flags.engine, model->tokenizer.get(), MakeTorchRunner(model->transformer, &telemetry), &telemetry);
+  absl::StatusOr<std::unique_ptr<Server>> server =
+      Server::Start(flags.server, {.engine = &engine, .model = &info, .telemetry = &telemetry, .limits = flags.limits});
+  if (!server.ok()) return Fail(kExitUnusable, server.status());
+  PrintStartUp(flags, StartUpFacts(flags, info, (*server)->address(), metrics_address));
+
+  spdlog::info("signal {}: no new calls; waiting up to {} s for those under way", signals.Wait(),
+               flags.drain_timeout_seconds);
+  std::thread([&signals] {
+    signals.Wait();
+    fmt::print(stderr, "midlayer-server: second signal, ending at once\n");
+    _exit(kExitFailed);
+  }).detach();
+  (*server)->Shutdown(absl::Seconds(flags.drain_timeout_seconds));
+  spdlog::info("all calls have ended");
+  return 0;
+}
+
+}  // namespace
+}  // namespace midlayer
+
+int main(int argc, char** argv) { return midlayer::Main(argc, argv); }

@@ -1,0 +1,58 @@
+// What a model directory says about itself, read from config.json, tokenizer_config.json and, where they are there, the
+// files of sentence-transformers. No torch, no weights.
+#ifndef MIDLAYER_SERVER_MODELS_DESCRIPTION_H_
+#define MIDLAYER_SERVER_MODELS_DESCRIPTION_H_
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/models/registry.h"
+
+namespace midlayer {
+
+// How the states of a text's tokens become one vector; see proto/midlayer/v1/types.proto.
+enum class Pooling { kCls, kMean, kLast, kMax, kWeightedMean };
+std::string_view PoolingName(Pooling pooling);  // "cls", "mean", "last", "max", "weighted_mean"
+std::optional<Pooling> ParsePooling(std::string_view name);
+
+// A Dense module of sentence-transformers: y = activation(x W^T + b), after the pooling.
+struct DenseSpec {
+  enum class Activation { kIdentity, kTanh, kRelu, kGelu, kSigmoid };
+  std::filesystem::path directory;
+  int in_features = 0;
+  int out_features = 0;
+  bool bias = true;
+  Activation activation = Activation::kTanh;
+};
+
+struct ModelDescription {
+  std::filesystem::path directory;
+  std::string name;  // of the directory
+  const Architecture* architecture = nullptr;
+  ArchSpec arch;
+  int max_tokens = 0;      // special tokens included
+  bool lowercase = false;  // lower-case texts before tokenizing
+  Pooling default_pooling = Pooling::kMean;
+  bool include_prompt = true;  // whether the prompt's tokens are pooled too
+  std::vector<DenseSpec> dense;
+  std::map<std::string, std::string> prompts;
+  std::string default_prompt_name;  // empty: none
+};
+
+struct DescriptionOverrides {
+  int max_tokens = 0;  // 0: the model's own
+  std::optional<Pooling> default_pooling;
+};
+
+// INVALID_ARGUMENT or NOT_FOUND name the file, the key, what was expected and what was found.
+absl::StatusOr<ModelDescription> DescribeModel(const std::filesystem::path& directory,
+                                               const DescriptionOverrides& overrides = {});
+
+}  // namespace midlayer
+
+#endif  // MIDLAYER_SERVER_MODELS_DESCRIPTION_H_

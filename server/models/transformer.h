@@ -1,0 +1,98 @@
+// A loaded model, and the one forward primitive that everything uses.
+#ifndef MIDLAYER_SERVER_MODELS_TRANSFORMER_H_
+#define MIDLAYER_SERVER_MODELS_TRANSFORMER_H_
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "server/models/description.h"
+#include "server/models/packed_tokens.h"
+#include "server/nn/functions.h"
+#include "server/weights/weight_files.h"
+
+namespace midlayer {
+
+// A transformer up to block max_layer. Weights of matrix products and tables are kept in `dtype`; the residual stream,
+// norms and what is added to them are float32.
+//
+// Thread-safety: const methods may be called from any number of threads. Exceptions of libtorch pass through: call them
+// inside CatchTorch() and under c10::InferenceMode.
+class Transformer {
+ public:
+  struct Options {
+    int max_layer = -1;  // -1: all
+    at::Device device = at::kCPU;
+    at::ScalarType dtype = at::kFloat;
+  };
+
+  // Copies the weights up to max_layer, one tensor at a time; pages of tensors above are never read. `base_digest` is
+  // hashed into all fingerprints: what else changes a vector. INVALID_ARGUMENT names file, tensor, expected and found.
+  static absl::StatusOr<std::unique_ptr<Transformer>> Load(const ModelDescription& model, const WeightFiles& weights,
+                                                           const Options& options, const std::string& base_digest);
+
+  // Called after each layer 0…last with the states (P', D), float32, of the rows that are computed up to that layer:
+  // the first batch.RowsAt(layer) ones. The tensor may be kept or read during the call only.
+  using Tap = absl::FunctionRef<void(int layer, const at::Tensor& states_PD)>;
+
+  // Runs `batch` and stops after its deepest layer (at most max_layer()). Layer 0 is the embedding output, layer ℓ the
+  // output of block ℓ, the last layer L that after the final norm: hidden_states[ℓ] of transformers.
+  void Run(const PackedTokens& batch, Tap tap) const;
+
+  // The final norm on the states of a layer below L; without one, and at L, the states as they are.
+  at::Tensor Normed(int layer, const at::Tensor& states_PD) const;
+  // The Dense modules of sentence-transformers, (B, D) -> (B, dense_features()). Only where there are any.
+  at::Tensor Dense(at::Tensor pooled_BD) const;
+
+  const ArchSpec& arch() const { return arch_; }
+  int max_layer() const { return static_cast<int>(blocks_.size()); }
+  at::Device device() const { return device_; }
+  int dense_features() const { return dense_.empty() ? 0 : dense_.back().spec.out_features; }
+  // For each layer 0…max_layer(): SHA-256 of everything that changes its vectors.
+  const std::vector<std::string>& fingerprints() const { return fingerprints_; }
+
+ private:
+  struct Block {
+    Linear qkv;  // query, key and value in one: (3 D, D)
+    Linear attention_out;
+    LayerNorm attention_norm;
+    Linear up;
+    Linear down;
+    LayerNorm mlp_norm;
+  };
+  struct DenseModule {
+    DenseSpec spec;
+    Linear linear;
+  };
+  class Loader;
+
+  Transformer(const ArchSpec& arch, at::Device device) : arch_(arch), device_(device) {}
+
+  at::Tensor Embed(const PackedTokens& batch) const;  // (P, D)
+  at::Tensor RunBlock(const Block& block, const at::Tensor& x_PD, absl::Span<const RowGroup> groups,
+                      const BiasByLength& bias) const;
+  BiasByLength MakeBias(absl::Span<const RowGroup> groups) const;
+
+  // Constant after Load().
+  const ArchSpec arch_;
+  const at::Device device_;
+  at::Tensor word_embedding_;        // (vocabulary, D)
+  at::Tensor position_embedding_;    // (positions, D)
+  at::Tensor token_type_embedding_;  // (token types, D), undefined where there is none
+  LayerNorm embedding_norm_;
+  at::Tensor relative_bias_;  // (buckets, N), undefined where there is none
+  LayerNorm final_norm_;      // undefined where there is none
+  std::vector<Block> blocks_;
+  std::vector<DenseModule> dense_;
+  std::vector<std::string> fingerprints_;
+};
+
+}  // namespace midlayer
+
+#endif  // MIDLAYER_SERVER_MODELS_TRANSFORMER_H_

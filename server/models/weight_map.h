@@ -1,0 +1,68 @@
+// Binds the tensors of a checkpoint to the parts of an architecture. No torch here: shapes and names only.
+#ifndef MIDLAYER_SERVER_MODELS_WEIGHT_MAP_H_
+#define MIDLAYER_SERVER_MODELS_WEIGHT_MAP_H_
+
+#include <compare>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/models/arch_spec.h"
+#include "server/weights/weight_files.h"
+
+namespace midlayer {
+
+// A part of the model that holds parameters. Those from kQuery on exist once a block.
+enum class Slot {
+  kWordEmbedding,
+  kPositionEmbedding,
+  kTokenTypeEmbedding,
+  kEmbeddingNorm,
+  kRelativeBias,
+  kFinalNorm,
+  kQuery,
+  kKey,
+  kValue,
+  kAttentionOut,
+  kAttentionNorm,
+  kMlpUp,
+  kMlpDown,
+  kMlpNorm,
+};
+
+// One tensor of a part. `layer` is the block, 1…L, or 0 for parts that exist once.
+struct Param {
+  Slot slot;
+  bool bias = false;
+  int layer = 0;
+  auto operator<=>(const Param&) const = default;
+};
+
+// A module's name in the checkpoint, without its ".weight" or ".bias"; "{}" stands for the block's number from 0.
+struct WeightRule {
+  std::string module;
+  Slot slot;
+};
+
+// How an architecture names its tensors.
+struct WeightMap {
+  // Prefixes under which the model may stand in a larger one, for example "bert.". None is always tried too.
+  std::vector<std::string> prefixes;
+  std::vector<WeightRule> rules;
+  // Tensors left out on purpose: beginnings of names, with and without prefix, for example heads that no hidden state
+  // depends on.
+  std::vector<std::string> ignored;
+};
+
+using BoundWeights = std::map<Param, const TensorView*>;
+
+// Finds every tensor that `spec` needs up to block `max_layer`, each exactly once and with the right shape; every other
+// tensor of the checkpoint must be ignored on purpose. Reads names and shapes only. The result points into `tensors`.
+// INVALID_ARGUMENT names file, tensor, expected and found.
+absl::StatusOr<BoundWeights> Bind(const WeightMap& map, const ArchSpec& spec,
+                                  const std::map<std::string, TensorView>& tensors, int max_layer);
+
+}  // namespace midlayer
+
+#endif  // MIDLAYER_SERVER_MODELS_WEIGHT_MAP_H_

@@ -1,0 +1,379 @@
+#include "server/service/convert.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/base/status.h"
+#include "server/base/utf8.h"
+#include "server/base/version.h"
+#include "server/service/vector_format.h"
+
+namespace midlayer {
+
+namespace {
+
+constexpr int kMaxOutputs = 64;
+constexpr int kMaxLayersOfOutput = 256;
+constexpr int kInteractiveTexts = 8;  // a request of more texts is indexing, unless it says otherwise
+
+template <typename... Found>
+absl::Status Invalid(absl::string_view field, absl::string_view expected, const Found&... found) {
+  return absl::InvalidArgumentError(absl::StrCat(field, ": expected ", expected, ", found ", found...));
+}
+
+std::string Short(const std::string& text) {
+  return absl::StrCat("\"", text.substr(0, 80), text.size() > 80 ? "…\"" : "\"");
+}
+
+absl::StatusOr<Pooling> ToPooling(v1::Pooling pooling, const ModelInfo& model, absl::string_view field) {
+  switch (pooling) {
+    case v1::POOLING_UNSPECIFIED:
+      return model.description.default_pooling;
+    case v1::POOLING_CLS:
+      return Pooling::kCls;
+    case v1::POOLING_MEAN:
+      return Pooling::kMean;
+    case v1::POOLING_LAST:
+      return Pooling::kLast;
+    case v1::POOLING_MAX:
+      return Pooling::kMax;
+    case v1::POOLING_WEIGHTED_MEAN:
+      return Pooling::kWeightedMean;
+    default:
+      return Invalid(field, "a Pooling", static_cast<int>(pooling));
+  }
+}
+
+v1::Pooling FromPooling(Pooling pooling) {
+  switch (pooling) {
+    case Pooling::kCls:
+      return v1::POOLING_CLS;
+    case Pooling::kMean:
+      return v1::POOLING_MEAN;
+    case Pooling::kLast:
+      return v1::POOLING_LAST;
+    case Pooling::kMax:
+      return v1::POOLING_MAX;
+    case Pooling::kWeightedMean:
+      return v1::POOLING_WEIGHTED_MEAN;
+  }
+  return v1::POOLING_UNSPECIFIED;
+}
+
+// Negative numbers count from the end of the whole model, also where only a part of it is loaded.
+absl::StatusOr<int> ToLayer(int layer, const ModelInfo& model, absl::string_view field) {
+  const int layers = model.description.arch.layers;
+  const int resolved = layer < 0 ? layers + 1 + layer : layer;
+  if (layer >= -(layers + 1) && layer <= layers && resolved <= model.max_layer) return resolved;
+  const std::string loaded =
+      model.max_layer < layers ? absl::StrCat(" (of ", layers, " layers only these are loaded, --max-layer)") : "";
+  return Invalid(
+      field,
+      absl::StrCat("0 to ", model.max_layer, " or ", -(layers + 1), " to ", model.max_layer - layers - 1, loaded),
+      layer);
+}
+
+absl::Status ReadLayers(const v1::OutputSpec& wire, const ModelInfo& model, const std::string& field,
+                        OutputSpec& output) {
+  if (wire.layers_size() > kMaxLayersOfOutput) {
+    return Invalid(absl::StrCat(field, "layers"), absl::StrCat("at most ", kMaxLayersOfOutput), wire.layers_size());
+  }
+  for (int layer : wire.layers()) {
+    MIDLAYER_ASSIGN_OR_RETURN(const int resolved,
+                              ToLayer(layer, model, absl::StrCat(field, field.empty() ? "layer" : "layers")));
+    output.layers.push_back(resolved);
+  }
+  if (output.layers.empty()) {
+    output.layers.push_back(model.max_layer);
+    output.source = LayerSource::kDefault;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadFusion(const v1::OutputSpec& wire, const std::string& field, OutputSpec& output) {
+  switch (wire.fusion()) {
+    case v1::FUSION_UNSPECIFIED:
+    case v1::FUSION_CONCAT:
+      output.fusion = Fusion::kConcat;
+      break;
+    case v1::FUSION_MEAN:
+      output.fusion = Fusion::kMean;
+      break;
+    case v1::FUSION_WEIGHTED_SUM:
+      output.fusion = Fusion::kWeightedSum;
+      break;
+    default:
+      return Invalid(absl::StrCat(field, "fusion"), "a Fusion", static_cast<int>(wire.fusion()));
+  }
+  if (wire.fusion() != v1::FUSION_UNSPECIFIED && wire.layers_size() < 2) {
+    return Invalid(absl::StrCat(field, "fusion"), "two or more layers to fuse", wire.layers_size());
+  }
+  output.weights.assign(wire.weights().begin(), wire.weights().end());
+  const int expected = output.fusion == Fusion::kWeightedSum ? wire.layers_size() : 0;
+  if (wire.weights_size() != expected) {
+    return Invalid(absl::StrCat(field, "weights"),
+                   absl::StrCat(expected, " (one a layer, for FUSION_WEIGHTED_SUM only)"), wire.weights_size());
+  }
+  for (float weight : output.weights) {
+    if (!std::isfinite(weight)) return Invalid(absl::StrCat(field, "weights"), "finite numbers", weight);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadDense(const v1::OutputSpec& wire, const ModelInfo& model, const std::string& field,
+                       OutputSpec& output) {
+  const bool natural = output.layers == std::vector<int>{model.description.arch.layers} &&
+                       output.state == State::kRaw && output.pooling == model.description.default_pooling;
+  output.dense = wire.has_dense() ? wire.dense() : natural && model.dense_features > 0;
+  if (output.dense && model.dense_features == 0) {
+    return Invalid(absl::StrCat(field, "dense"), "false (the model has no Dense modules)", "true");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<OutputSpec> ToOutput(const v1::OutputSpec& wire, const ModelInfo& model, const std::string& field) {
+  OutputSpec output;
+  MIDLAYER_RETURN_IF_ERROR(ReadLayers(wire, model, field, output));
+  MIDLAYER_ASSIGN_OR_RETURN(output.pooling, ToPooling(wire.pooling(), model, absl::StrCat(field, "pooling")));
+  if (!v1::State_IsValid(wire.state())) {
+    return Invalid(absl::StrCat(field, "state"), "a State", static_cast<int>(wire.state()));
+  }
+  output.state = wire.state() == v1::STATE_NORMED ? State::kNormed : State::kRaw;
+  MIDLAYER_RETURN_IF_ERROR(ReadFusion(wire, field, output));
+  MIDLAYER_RETURN_IF_ERROR(ReadDense(wire, model, field, output));
+  output.normalize = !wire.has_normalize() || wire.normalize();
+  const int width = FusedWidth(output, output.dense ? model.dense_features : model.description.arch.hidden);
+  if (wire.dimensions() > static_cast<uint32_t>(width)) {
+    return Invalid(absl::StrCat(field, "dimensions"), absl::StrCat("at most ", width), wire.dimensions());
+  }
+  output.dimensions = static_cast<int>(wire.dimensions());
+  return output;
+}
+
+// The short form, as an output of the long one.
+v1::OutputSpec ShortForm(const v1::EmbedRequest& request) {
+  v1::OutputSpec output;
+  if (request.has_layer()) output.add_layers(request.layer());
+  output.set_pooling(request.pooling());
+  output.set_state(request.state());
+  if (request.has_normalize()) output.set_normalize(request.normalize());
+  output.set_dimensions(request.dimensions());
+  return output;
+}
+
+absl::StatusOr<std::vector<OutputSpec>> ToOutputs(const v1::EmbedRequest& request, const ModelInfo& model) {
+  std::vector<OutputSpec> outputs;
+  const v1::OutputSpec short_form = ShortForm(request);
+  if (request.outputs().empty()) {
+    MIDLAYER_ASSIGN_OR_RETURN(OutputSpec output, ToOutput(short_form, model, ""));
+    outputs.push_back(std::move(output));
+    return outputs;
+  }
+  if (short_form.ByteSizeLong() > 0) {
+    return Invalid("outputs", "layer, pooling, state, normalize and dimensions unset beside them",
+                   short_form.ShortDebugString());
+  }
+  if (request.outputs_size() > kMaxOutputs) {
+    return Invalid("outputs", absl::StrCat("at most ", kMaxOutputs), request.outputs_size());
+  }
+  for (int i = 0; i < request.outputs_size(); ++i) {
+    MIDLAYER_ASSIGN_OR_RETURN(OutputSpec output,
+                              ToOutput(request.outputs(i), model, absl::StrCat("outputs[", i, "].")));
+    outputs.push_back(std::move(output));
+  }
+  return outputs;
+}
+
+absl::Status CheckTexts(const v1::EmbedRequest& request, const RequestLimits& limits) {
+  if (request.texts_size() < 1 || request.texts_size() > limits.max_texts) {
+    return Invalid("texts",
+                   absl::StrCat("1 to ", limits.max_texts, " texts (EmbedStream takes more, message by message)"),
+                   request.texts_size());
+  }
+  for (int i = 0; i < request.texts_size(); ++i) {
+    if (request.texts(i).size() > static_cast<size_t>(limits.max_text_bytes)) {
+      return Invalid(absl::StrCat("texts[", i, "]"), absl::StrCat("at most ", limits.max_text_bytes, " bytes"),
+                     request.texts(i).size());
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> ChoosePrompt(const v1::EmbedRequest& request, const ModelInfo& model) {
+  const auto& prompts = model.description.prompts;
+  if (request.has_prompt()) return request.prompt();
+  const std::string& name = request.has_prompt_name() ? request.prompt_name() : model.description.default_prompt_name;
+  if (name.empty() && !request.has_prompt_name()) return std::string();
+  if (const auto found = prompts.find(name); found != prompts.end()) return found->second;
+  std::string known = prompts.empty() ? "no name (the model has no prompts)" : "one of";
+  for (const auto& [known_name, prompt] : prompts) absl::StrAppend(&known, " ", known_name);
+  return Invalid("prompt_name", known, Short(name));
+}
+
+absl::Status CheckExpectations(const v1::EmbedRequest& request, const std::vector<OutputSpec>& outputs,
+                               const ModelInfo& model) {
+  if (!request.expected_selection_id().empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "expected_selection_id: expected ", Short(request.expected_selection_id()), ", found no promoted selection"));
+  }
+  const std::string& fingerprint = model.fingerprints[DeepestLayer(SlotsOf(outputs))];
+  if (!request.expected_model_fingerprint().empty() && request.expected_model_fingerprint() != fingerprint) {
+    return absl::FailedPreconditionError(absl::StrCat("expected_model_fingerprint: expected ",
+                                                      Short(request.expected_model_fingerprint()), ", found \"",
+                                                      fingerprint, "\""));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Truncation> ToTruncation(v1::Truncate truncate) {
+  switch (truncate) {
+    case v1::TRUNCATE_UNSPECIFIED:
+    case v1::TRUNCATE_NONE:
+      return Truncation::kNone;
+    case v1::TRUNCATE_LEFT:
+      return Truncation::kLeft;
+    case v1::TRUNCATE_RIGHT:
+      return Truncation::kRight;
+    default:
+      return Invalid("truncate", "a Truncate", static_cast<int>(truncate));
+  }
+}
+
+absl::StatusOr<Priority> ToPriority(const v1::EmbedRequest& request, Priority unset) {
+  switch (request.priority()) {
+    case v1::PRIORITY_UNSPECIFIED:
+      return request.texts_size() > kInteractiveTexts ? Priority::kBulk : unset;
+    case v1::PRIORITY_INTERACTIVE:
+      return Priority::kInteractive;
+    case v1::PRIORITY_BULK:
+      return Priority::kBulk;
+    default:
+      return Invalid("priority", "a Priority", static_cast<int>(request.priority()));
+  }
+}
+
+v1::LayerSource FromSource(LayerSource source) {
+  switch (source) {
+    case LayerSource::kRequest:
+      return v1::LAYER_SOURCE_REQUEST;
+    case LayerSource::kSelection:
+      return v1::LAYER_SOURCE_SELECTION;
+    case LayerSource::kDefault:
+      return v1::LAYER_SOURCE_DEFAULT;
+  }
+  return v1::LAYER_SOURCE_UNSPECIFIED;
+}
+
+v1::Fusion FromFusion(const OutputSpec& output) {
+  if (output.layers.size() < 2) return v1::FUSION_UNSPECIFIED;
+  switch (output.fusion) {
+    case Fusion::kConcat:
+      return v1::FUSION_CONCAT;
+    case Fusion::kMean:
+      return v1::FUSION_MEAN;
+    case Fusion::kWeightedSum:
+      return v1::FUSION_WEIGHTED_SUM;
+  }
+  return v1::FUSION_UNSPECIFIED;
+}
+
+void DescribeOutput(const OutputSpec& output, const ModelInfo& model, v1::OutputInfo* info) {
+  info->mutable_layers()->Add(output.layers.begin(), output.layers.end());
+  info->set_pooling(FromPooling(output.pooling));
+  info->set_state(output.state == State::kNormed ? v1::STATE_NORMED : v1::STATE_RAW);
+  info->set_fusion(FromFusion(output));
+  info->set_normalized(output.normalize);
+  const int width = FusedWidth(output, output.dense ? model.dense_features : model.description.arch.hidden);
+  info->set_dimensions(static_cast<uint32_t>(output.dimensions > 0 ? output.dimensions : width));
+  info->set_dense(output.dense);
+  info->set_layer_source(FromSource(output.source));
+}
+
+}  // namespace
+
+absl::StatusOr<EmbedTask> ToTask(v1::EmbedRequest request, const ModelInfo& model, const RequestLimits& limits,
+                                 Priority unset_priority) {
+  MIDLAYER_RETURN_IF_ERROR(CheckTexts(request, limits));
+  if (!v1::VectorFormat_IsValid(request.format())) {
+    return Invalid("format", "a VectorFormat", static_cast<int>(request.format()));
+  }
+  EmbedTask task;
+  MIDLAYER_ASSIGN_OR_RETURN(task.outputs, ToOutputs(request, model));
+  MIDLAYER_ASSIGN_OR_RETURN(task.truncation, ToTruncation(request.truncate()));
+  MIDLAYER_ASSIGN_OR_RETURN(task.priority, ToPriority(request, unset_priority));
+  MIDLAYER_ASSIGN_OR_RETURN(task.prompt, ChoosePrompt(request, model));
+  if (task.prompt.size() > static_cast<size_t>(limits.max_text_bytes)) {
+    return Invalid("prompt", absl::StrCat("at most ", limits.max_text_bytes, " bytes"), task.prompt.size());
+  }
+  MIDLAYER_RETURN_IF_ERROR(CheckExpectations(request, task.outputs, model));
+  for (std::string& text : *request.mutable_texts()) task.texts.push_back(std::move(text));
+  return task;
+}
+
+v1::EmbedResponse ToResponse(const EmbedResult& result, const std::vector<OutputSpec>& outputs, v1::VectorFormat format,
+                             const ModelInfo& model) {
+  if (format == v1::VECTOR_FORMAT_UNSPECIFIED) format = v1::VECTOR_FORMAT_FLOAT32;
+  v1::EmbedResponse response;
+  for (const TextResult& text : result.texts) {
+    v1::Embedding* embedding = response.add_embeddings();
+    embedding->set_tokens(static_cast<uint32_t>(text.tokens));
+    embedding->set_truncated(text.truncated);
+    for (const std::vector<float>& vector : text.vectors) EncodeVector(vector, format, embedding->add_vectors());
+  }
+  for (const OutputSpec& output : outputs) DescribeOutput(output, model, response.add_outputs());
+  response.set_format(format);
+  response.set_model_fingerprint(model.fingerprints[DeepestLayer(SlotsOf(outputs))]);
+  v1::Timing* timing = response.mutable_timing();
+  timing->set_tokenize_seconds(absl::ToDoubleSeconds(result.timing.tokenize));
+  timing->set_queue_seconds(absl::ToDoubleSeconds(result.timing.queue));
+  timing->set_forward_seconds(absl::ToDoubleSeconds(result.timing.forward));
+  return response;
+}
+
+v1::GetModelResponse DescribeForWire(const ModelInfo& model, const RequestLimits& limits) {
+  const ModelDescription& description = model.description;
+  v1::GetModelResponse response;
+  response.set_name(description.name);
+  response.set_architecture(description.arch.model_type);
+  response.set_layers(description.arch.layers);
+  response.set_max_layer(model.max_layer);
+  response.set_hidden_size(description.arch.hidden);
+  response.set_max_tokens(description.max_tokens);
+  response.set_default_pooling(FromPooling(description.default_pooling));
+  response.set_has_final_norm(description.arch.final_norm);
+  response.set_dense_dimensions(model.dense_features);
+  for (const auto& [name, prompt] : description.prompts) (*response.mutable_prompts())[name] = prompt;
+  response.set_default_prompt_name(description.default_prompt_name);
+  response.set_dtype(model.dtype);
+  response.set_device(model.device);
+  for (const std::string& fingerprint : model.fingerprints) response.add_fingerprints(fingerprint);
+  response.set_max_texts(limits.max_texts);
+  response.set_max_text_bytes(limits.max_text_bytes);
+  response.set_server_version(kVersion);
+  return response;
+}
+
+grpc::Status ToGrpc(const absl::Status& status) {
+  constexpr size_t kMaxMessage = 2048;  // gRPC's default limit of all metadata is 8 KiB, and non-ASCII triples in size
+  std::string message(status.message());
+  if (message.size() > kMaxMessage) {
+    size_t cut = kMaxMessage;
+    while (cut > 0 && (static_cast<unsigned char>(message[cut]) & 0xC0) == 0x80) --cut;  // not inside a character
+    message = absl::StrCat(message.substr(0, cut), "…");
+  }
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message);
+}
+
+std::string_view CodeName(absl::StatusCode code) {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all;
+    for (int i = 0; i <= 16; ++i) all.push_back(absl::StatusCodeToString(static_cast<absl::StatusCode>(i)));
+    return all;
+  }();
+  const auto index = static_cast<size_t>(code);
+  return index < names.size() ? names[index] : names[2];
+}
+
+}  // namespace midlayer

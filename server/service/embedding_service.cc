@@ -1,0 +1,56 @@
+#include "server/service/embedding_service.h"
+
+#include <algorithm>
+
+#include "absl/time/clock.h"
+#include "spdlog/spdlog.h"
+
+namespace midlayer {
+
+absl::Time DeadlineOf(const grpc::CallbackServerContext& call) {
+  return call.deadline() == std::chrono::system_clock::time_point::max() ? absl::InfiniteFuture()
+                                                                         : absl::FromChrono(call.deadline());
+}
+
+absl::Status CancelReason(const grpc::CallbackServerContext& call) {
+  if (DeadlineOf(call) <= absl::Now())
+    return absl::DeadlineExceededError("the deadline passed while the request waited");
+  return absl::CancelledError("cancelled by the caller");
+}
+
+void CountRequest(const ServiceContext& context, std::string_view method, const absl::Status& status, absl::Time start,
+                  const std::vector<OutputSpec>& outputs) {
+  const double seconds = absl::ToDoubleSeconds(absl::Now() - start);
+  context.telemetry->RequestEnded(method, CodeName(status.code()), seconds);
+  if (status.code() == absl::StatusCode::kInvalidArgument) context.telemetry->Rejected("invalid");
+  if (status.code() == absl::StatusCode::kDeadlineExceeded) context.telemetry->Rejected("deadline");
+  if (status.ok()) {
+    for (const OutputSpec& output : outputs) {
+      const int deepest = *std::max_element(output.layers.begin(), output.layers.end());
+      context.telemetry->Embedded(deepest, PoolingName(output.pooling), seconds);
+    }
+  }
+  SPDLOG_DEBUG("{} {} {:.3f} ms {}", method, CodeName(status.code()), seconds * 1e3, std::string(status.message()));
+}
+
+grpc::ServerUnaryReactor* EmbeddingServiceImpl::Embed(grpc::CallbackServerContext* call,
+                                                      const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
+  return NewEmbedReactor(context_, call, *request, response);
+}
+
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* EmbeddingServiceImpl::EmbedStream(
+    grpc::CallbackServerContext* call) {
+  return NewEmbedStreamReactor(context_, call);
+}
+
+grpc::ServerUnaryReactor* EmbeddingServiceImpl::GetModel(grpc::CallbackServerContext* call, const v1::GetModelRequest*,
+                                                         v1::GetModelResponse* response) {
+  const absl::Time start = absl::Now();
+  *response = DescribeForWire(*context_.model, context_.limits);
+  grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
+  CountRequest(context_, "GetModel", absl::OkStatus(), start, {});
+  reactor->Finish(grpc::Status::OK);
+  return reactor;
+}
+
+}  // namespace midlayer

@@ -1,0 +1,58 @@
+// midlayer.v1.EmbeddingService over the engine, with gRPC's callback API: no thread is blocked while a request waits.
+#ifndef MIDLAYER_SERVER_SERVICE_EMBEDDING_SERVICE_H_
+#define MIDLAYER_SERVER_SERVICE_EMBEDDING_SERVICE_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include "midlayer/v1/embedding.grpc.pb.h"
+#include "server/engine/engine.h"
+#include "server/engine/model_info.h"
+#include "server/service/convert.h"
+#include "server/telemetry/telemetry.h"
+
+namespace midlayer {
+
+// What the calls share. All must outlive the gRPC server.
+struct ServiceContext {
+  Engine* engine = nullptr;
+  const ModelInfo* model = nullptr;
+  Telemetry* telemetry = nullptr;
+  RequestLimits limits;
+};
+
+// Embed and EmbedStream take raw bytes: so a string that is not UTF-8 gets an answer that names it (see
+// ParseEmbedRequest), where gRPC itself would only say INTERNAL. Thread-safe.
+class EmbeddingServiceImpl final
+    : public v1::EmbeddingService::WithRawCallbackMethod_Embed<v1::EmbeddingService::WithRawCallbackMethod_EmbedStream<
+          v1::EmbeddingService::WithCallbackMethod_GetModel<v1::EmbeddingService::Service>>> {
+ public:
+  explicit EmbeddingServiceImpl(const ServiceContext& context) : context_(context) {}
+
+  grpc::ServerUnaryReactor* Embed(grpc::CallbackServerContext* call, const grpc::ByteBuffer* request,
+                                  grpc::ByteBuffer* response) override;
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* EmbedStream(grpc::CallbackServerContext* call) override;
+  grpc::ServerUnaryReactor* GetModel(grpc::CallbackServerContext* call, const v1::GetModelRequest* request,
+                                     v1::GetModelResponse* response) override;
+
+ private:
+  const ServiceContext context_;
+};
+
+// Shared by the reactors.
+
+// The call's deadline, InfiniteFuture for none.
+absl::Time DeadlineOf(const grpc::CallbackServerContext& call);
+// Why a call that gRPC reports as cancelled was ended: by its deadline, or by the client.
+absl::Status CancelReason(const grpc::CallbackServerContext& call);
+// Counts an ended call, its refusal, and its outputs where it was answered.
+void CountRequest(const ServiceContext& context, std::string_view method, const absl::Status& status, absl::Time start,
+                  const std::vector<OutputSpec>& outputs);
+
+grpc::ServerUnaryReactor* NewEmbedReactor(const ServiceContext& context, grpc::CallbackServerContext* call,
+                                          const grpc::ByteBuffer& request, grpc::ByteBuffer* response);
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* NewEmbedStreamReactor(const ServiceContext& context,
+                                                                                   grpc::CallbackServerContext* call);
+
+}  // namespace midlayer
+
+#endif  // MIDLAYER_SERVER_SERVICE_EMBEDDING_SERVICE_H_

@@ -1,0 +1,135 @@
+#include "server/telemetry/telemetry.h"
+
+#include "server/base/version.h"
+
+namespace midlayer {
+
+namespace {
+
+using prometheus::BuildCounter;
+using prometheus::BuildGauge;
+using prometheus::BuildHistogram;
+using Buckets = prometheus::Histogram::BucketBoundaries;
+
+// 0.5 ms … 60 s.
+const Buckets& SecondsBuckets() {
+  static const Buckets buckets = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
+                                  0.25,   0.5,   1,      2.5,   5,    10,    30,   60};
+  return buckets;
+}
+
+// A block of a small model takes microseconds: 50 µs … 10 s.
+const Buckets& LayerBuckets() {
+  static const Buckets buckets = {0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01,
+                                  0.025,   0.05,   0.1,     0.25,   0.5,   1,      2.5,   10};
+  return buckets;
+}
+
+// Powers of two up to `last`.
+Buckets DoublingBuckets(double last) {
+  Buckets buckets;
+  for (double bound = 1; bound <= last; bound *= 2) buckets.push_back(bound);
+  return buckets;
+}
+
+}  // namespace
+
+Telemetry::Telemetry()
+    : registry_(std::make_shared<prometheus::Registry>()),
+      requests_(BuildCounter()
+                    .Name("midlayer_requests_total")
+                    .Help("Calls that ended, by method and gRPC code.")
+                    .Register(*registry_)),
+      request_seconds_(BuildHistogram()
+                           .Name("midlayer_request_duration_seconds")
+                           .Help("Time from the arrival of a call to its end, by method and gRPC code.")
+                           .Register(*registry_)),
+      embed_seconds_(BuildHistogram()
+                         .Name("midlayer_embed_duration_seconds")
+                         .Help("Time of answered embedding requests, by deepest layer and pooling of each output.")
+                         .Register(*registry_)),
+      rejected_(BuildCounter()
+                    .Name("midlayer_rejected_total")
+                    .Help("Requests refused before any vector was computed, by reason.")
+                    .Register(*registry_)),
+      layer_seconds_(BuildHistogram()
+                         .Name("midlayer_layer_forward_seconds")
+                         .Help("Time in each block for one batch; layer 0 is the embeddings. CPU only.")
+                         .Register(*registry_)),
+      model_info_(BuildGauge().Name("midlayer_model_info").Help("The model that is served.").Register(*registry_)),
+      batch_rows_(BuildHistogram()
+                      .Name("midlayer_batch_rows")
+                      .Help("Texts of a batch.")
+                      .Register(*registry_)
+                      .Add({}, DoublingBuckets(4096))),
+      batch_tokens_(BuildHistogram()
+                        .Name("midlayer_batch_tokens")
+                        .Help("Tokens of a batch; there is no padding.")
+                        .Register(*registry_)
+                        .Add({}, DoublingBuckets(65536))),
+      texts_(BuildCounter().Name("midlayer_texts_total").Help("Texts computed.").Register(*registry_).Add({})),
+      tokens_(BuildCounter().Name("midlayer_tokens_total").Help("Tokens computed.").Register(*registry_).Add({})),
+      queue_rows_(BuildGauge()
+                      .Name("midlayer_queue_texts")
+                      .Help("Tokenized texts that wait for a batch.")
+                      .Register(*registry_)
+                      .Add({})),
+      queue_tokens_(BuildGauge()
+                        .Name("midlayer_queue_tokens")
+                        .Help("Tokens that wait for a batch.")
+                        .Register(*registry_)
+                        .Add({})) {
+  auto& stages = BuildHistogram()
+                     .Name("midlayer_stage_duration_seconds")
+                     .Help("Time in a stage: tokenize (a request), queue (a text), forward and pool (a batch).")
+                     .Register(*registry_);
+  for (const char* stage : {"tokenize", "queue", "forward", "pool"}) {
+    stages_.push_back(&stages.Add({{"stage", stage}}, SecondsBuckets()));
+  }
+  BuildGauge().Name("midlayer_build_info").Help("The build.").Register(*registry_).Add({{"version", kVersion}}).Set(1);
+}
+
+void Telemetry::SetModel(const std::string& name, const std::string& architecture, const std::string& fingerprint,
+                         int layers, const std::string& dtype, const std::string& device) {
+  model_info_
+      .Add({{"name", name},
+            {"architecture", architecture},
+            {"fingerprint", fingerprint},
+            {"layers", std::to_string(layers)},
+            {"dtype", dtype},
+            {"device", device}})
+      .Set(1);
+}
+
+void Telemetry::RequestEnded(std::string_view method, std::string_view code, double seconds) {
+  const prometheus::Labels labels = {{"method", std::string(method)}, {"code", std::string(code)}};
+  requests_.Add(labels).Increment();
+  request_seconds_.Add(labels, SecondsBuckets()).Observe(seconds);
+}
+
+void Telemetry::Embedded(int deepest_layer, std::string_view pooling, double seconds) {
+  embed_seconds_.Add({{"layer", std::to_string(deepest_layer)}, {"pooling", std::string(pooling)}}, SecondsBuckets())
+      .Observe(seconds);
+}
+
+void Telemetry::Rejected(std::string_view reason) { rejected_.Add({{"reason", std::string(reason)}}).Increment(); }
+
+void Telemetry::StageTook(Stage stage, double seconds) { stages_[static_cast<size_t>(stage)]->Observe(seconds); }
+
+void Telemetry::LayerTook(int layer, double seconds) {
+  layer_seconds_.Add({{"layer", std::to_string(layer)}}, LayerBuckets()).Observe(seconds);
+}
+
+void Telemetry::BatchRan(int64_t rows, int64_t tokens) {
+  batch_rows_.Observe(static_cast<double>(rows));
+  batch_tokens_.Observe(static_cast<double>(tokens));
+  texts_.Increment(static_cast<double>(rows));
+  tokens_.Increment(static_cast<double>(tokens));
+}
+
+void Telemetry::QueueIs(int64_t rows, int64_t tokens) {
+  queue_rows_.Set(static_cast<double>(rows));
+  queue_tokens_.Set(static_cast<double>(tokens));
+}
+
+}  // namespace midlayer

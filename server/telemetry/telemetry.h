@@ -1,0 +1,69 @@
+// What operators watch: counters and histograms in Prometheus' form.
+#ifndef MIDLAYER_SERVER_TELEMETRY_TELEMETRY_H_
+#define MIDLAYER_SERVER_TELEMETRY_TELEMETRY_H_
+
+#include <prometheus/counter.h>
+#include <prometheus/family.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace midlayer {
+
+// One place for every series that the server exports. Thread-safe.
+class Telemetry {
+ public:
+  Telemetry();
+
+  // What Prometheus reads.
+  const std::shared_ptr<prometheus::Registry>& registry() const { return registry_; }
+
+  void SetModel(const std::string& name, const std::string& architecture, const std::string& fingerprint, int layers,
+                const std::string& dtype, const std::string& device);
+
+  // A call has ended. `code` is the gRPC code's name ("OK", "CANCELLED", …).
+  void RequestEnded(std::string_view method, std::string_view code, double seconds);
+  // An embedding request was answered; once for each of its outputs.
+  void Embedded(int deepest_layer, std::string_view pooling, double seconds);
+  // Refused before any work: "queue_full", "deadline", "invalid", "draining".
+  void Rejected(std::string_view reason);
+
+  // Stages: how long a request was tokenized, how long a row waited for a batch, how long a batch was computed, and how
+  // long it was pooled.
+  enum class Stage { kTokenize, kQueue, kForward, kPool };
+  void StageTook(Stage stage, double seconds);
+  // One block (0: the embeddings) for one batch.
+  void LayerTook(int layer, double seconds);
+  void BatchRan(int64_t rows, int64_t tokens);
+  void QueueIs(int64_t rows, int64_t tokens);
+
+ private:
+  using Histograms = prometheus::Family<prometheus::Histogram>;
+  using Counters = prometheus::Family<prometheus::Counter>;
+
+  const std::shared_ptr<prometheus::Registry> registry_;
+  Counters& requests_;
+  Histograms& request_seconds_;
+  Histograms& embed_seconds_;
+  Counters& rejected_;
+  Histograms& layer_seconds_;
+  prometheus::Family<prometheus::Gauge>& model_info_;
+  std::vector<prometheus::Histogram*> stages_;  // by Stage
+  prometheus::Histogram& batch_rows_;
+  prometheus::Histogram& batch_tokens_;
+  prometheus::Counter& texts_;
+  prometheus::Counter& tokens_;
+  prometheus::Gauge& queue_rows_;
+  prometheus::Gauge& queue_tokens_;
+};
+
+}  // namespace midlayer
+
+#endif  // MIDLAYER_SERVER_TELEMETRY_TELEMETRY_H_
