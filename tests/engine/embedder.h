@@ -1,0 +1,57 @@
+// For tests: a loaded model with its engine, called as if it were a function.
+#ifndef MIDLAYER_TESTS_ENGINE_EMBEDDER_H_
+#define MIDLAYER_TESTS_ENGINE_EMBEDDER_H_
+
+#include <future>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "server/engine/engine.h"
+#include "server/engine/torch_runner.h"
+
+namespace midlayer {
+
+class Embedder {
+ public:
+  explicit Embedder(const LoadOptions& options)
+      : model_(LoadModel(options).value()),
+        runner_(MakeTorchRunner(model_.transformer, &telemetry_)),
+        engine_({.include_prompt = model_.info.description.include_prompt}, model_.tokenizer.get(),
+                MakeTorchRunner(model_.transformer, &telemetry_), &telemetry_) {}
+
+  const ModelInfo& info() const { return model_.info; }
+
+  absl::StatusOr<EmbedResult> Embed(EmbedTask task) {
+    std::promise<absl::StatusOr<EmbedResult>> promise;
+    engine_.Embed(std::move(task), Engine::WhenFull::kRefuse,
+                  [&](absl::StatusOr<EmbedResult> result) { promise.set_value(std::move(result)); });
+    return promise.get_future().get();
+  }
+
+  // The first text of each task, all in one pass of the model; for each task its pooled vectors.
+  std::vector<std::vector<std::vector<float>>> RunAsOneBatch(const std::vector<EmbedTask>& tasks) {
+    std::vector<Row> rows;
+    for (size_t i = 0; i < tasks.size(); ++i) {
+      auto request = std::make_shared<Request>(tasks[i], absl::Now(), [](const absl::StatusOr<EmbedResult>&) {});
+      rows.push_back({.request = std::move(request),
+                      .text = i,
+                      .ids = model_.tokenizer->Encode(tasks[i].texts[0], tasks[i].truncation).value().ids});
+    }
+    const Batch batch = Assemble(std::move(rows), absl::Now());
+    auto ordered = runner_->Run(batch).value();
+    std::vector<std::vector<std::vector<float>>> results(tasks.size());
+    for (size_t i = 0; i < batch.rows.size(); ++i) results[batch.rows[i].text] = std::move(ordered[i]);
+    return results;
+  }
+
+ private:
+  LoadedModel model_;
+  Telemetry telemetry_;
+  std::unique_ptr<Runner> runner_;
+  Engine engine_;
+};
+
+}  // namespace midlayer
+
+#endif  // MIDLAYER_TESTS_ENGINE_EMBEDDER_H_

@@ -1,0 +1,286 @@
+// The whole way from ids to pooled vectors on libtorch, against transformers and sentence-transformers.
+#include <c10/core/InferenceMode.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "absl/strings/str_cat.h"
+#include "server/engine/torch_runner.h"
+#include "server/models/device.h"
+#include "server/models/transformer.h"
+#include "server/weights/safetensors.h"
+#include "tests/engine/embedder.h"
+
+namespace midlayer {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kGolden = fs::path(MIDLAYER_SOURCE_DIR) / "tests/golden";
+constexpr double kTolerance = 1e-4;       // to transformers, float32, absolute
+constexpr double kBatchTolerance = 1e-5;  // the same text in other company
+
+// A golden file: tensors by name.
+class Golden {
+ public:
+  explicit Golden(const fs::path& file) : file_(SafetensorsFile::Open(file).value()) {}
+
+  bool Has(const std::string& name) const { return file_->tensors().contains(name); }
+  const std::vector<int64_t>& Shape(const std::string& name) const { return file_->tensors().at(name).shape; }
+  template <typename T>
+  std::vector<T> Values(const std::string& name) const {
+    const TensorView& view = file_->tensors().at(name);
+    std::vector<T> values(view.data.size() / sizeof(T));
+    std::memcpy(values.data(), view.data.data(), view.data.size());
+    return values;
+  }
+  // Row `row` of a matrix.
+  std::vector<float> Row(const std::string& name, size_t row) const {
+    const std::vector<float> all = Values<float>(name);
+    const auto width = static_cast<size_t>(Shape(name).back());
+    return {all.begin() + static_cast<std::ptrdiff_t>(row * width),
+            all.begin() + static_cast<std::ptrdiff_t>((row + 1) * width)};
+  }
+
+ private:
+  std::unique_ptr<SafetensorsFile> file_;
+};
+
+std::vector<std::string> Texts(const fs::path& file) {
+  return nlohmann::json::parse(std::ifstream(file)).get<std::vector<std::string>>();
+}
+
+double LargestDifference(const std::vector<float>& a, const std::vector<float>& b) {
+  if (a.size() != b.size()) return INFINITY;
+  double largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double difference = std::fabs(static_cast<double>(a[i]) - b[i]);
+    if (!(difference <= largest)) largest = difference;  // NaN counts
+  }
+  return largest;
+}
+
+double Cosine(const std::vector<float>& a, const std::vector<float>& b) {
+  double ab = 0, aa = 0, bb = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    ab += static_cast<double>(a[i]) * b[i];
+    aa += static_cast<double>(a[i]) * a[i];
+    bb += static_cast<double>(b[i]) * b[i];
+  }
+  return ab / std::sqrt(aa * bb);
+}
+
+OutputSpec Plain(int layer, Pooling pooling, State state = State::kRaw) {
+  return {.layers = {layer}, .pooling = pooling, .state = state, .normalize = false};
+}
+
+constexpr Pooling kAllPoolings[] = {Pooling::kCls, Pooling::kMean, Pooling::kLast, Pooling::kMax,
+                                    Pooling::kWeightedMean};
+
+class ArchitectureTest : public testing::TestWithParam<const char*> {
+ protected:
+  const fs::path directory_ = kGolden / "models" / GetParam();
+  const std::vector<std::string> texts_ = Texts(kGolden / "texts.json");
+};
+
+INSTANTIATE_TEST_SUITE_P(Models, ArchitectureTest,
+                         testing::Values("bert", "bert_pretraining", "bert_sharded", "bert_float16", "bert_bfloat16",
+                                         "roberta", "xlm_roberta", "camembert", "distilbert", "mpnet",
+                                         "roberta_prelayernorm"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST_P(ArchitectureTest, EveryTokenOfEveryLayerEqualsTransformers) {
+  const Golden golden(directory_ / "golden.safetensors");
+  LoadedModel model = LoadModel({.directory = directory_, .device = "cpu"}).value();
+  const c10::InferenceMode inference;
+  for (size_t text = 0; text < texts_.size(); ++text) {
+    const std::vector<int64_t> expected_ids = golden.Values<int64_t>(absl::StrCat("ids.", text));
+    const Encoding encoding = model.tokenizer->Encode(texts_[text], Truncation::kNone).value();
+    ASSERT_EQ(std::vector<int64_t>(encoding.ids.begin(), encoding.ids.end()), expected_ids) << "text " << text;
+    const auto tokens = static_cast<int64_t>(encoding.ids.size());
+    const PackedTokens batch{.ids = encoding.ids, .offsets = {0, tokens}, .last_layer = {model.info.max_layer}};
+    int layers_seen = 0;
+    model.transformer->Run(batch, [&](int layer, const at::Tensor& states) {
+      ++layers_seen;
+      const at::Tensor copy = states.contiguous();
+      const std::vector<float> got(copy.const_data_ptr<float>(), copy.const_data_ptr<float>() + copy.numel());
+      const std::string name = absl::StrCat("raw.", layer, ".", text);
+      ASSERT_TRUE(golden.Has(name));
+      EXPECT_LE(LargestDifference(got, golden.Values<float>(name)), kTolerance) << name;
+      const std::string normed_name = absl::StrCat("normed.", layer, ".", text);
+      if (!golden.Has(normed_name)) return;
+      const at::Tensor normed = model.transformer->Normed(layer, states).contiguous();
+      const std::vector<float> got_normed(normed.const_data_ptr<float>(),
+                                          normed.const_data_ptr<float>() + normed.numel());
+      EXPECT_LE(LargestDifference(got_normed, golden.Values<float>(normed_name)), kTolerance) << normed_name;
+    });
+    EXPECT_EQ(layers_seen, model.info.max_layer + 1);
+  }
+}
+
+TEST_P(ArchitectureTest, EveryLayerPoolingAndStateInOnePassEqualsTransformers) {
+  const Golden golden(directory_ / "golden.safetensors");
+  Embedder embedder({.directory = directory_, .device = "cpu"});
+  const bool has_norm = golden.Has("pooled.normed.mean.0");
+  EXPECT_EQ(has_norm, embedder.info().description.arch.final_norm);
+  EmbedTask task{.texts = texts_};
+  std::vector<std::string> names;
+  for (int layer = 0; layer <= embedder.info().max_layer; ++layer) {
+    for (State state : {State::kRaw, State::kNormed}) {
+      for (Pooling pooling : kAllPoolings) {
+        task.outputs.push_back(Plain(layer, pooling, state));
+        // Without a final norm both states are the same.
+        names.push_back(absl::StrCat("pooled.", state == State::kNormed && has_norm ? "normed." : "raw.",
+                                     std::string(PoolingName(pooling)), ".", layer));
+      }
+    }
+  }
+  const EmbedResult result = embedder.Embed(task).value();
+  for (size_t text = 0; text < texts_.size(); ++text) {
+    for (size_t output = 0; output < names.size(); ++output) {
+      EXPECT_LE(LargestDifference(result.texts[text].vectors[output], golden.Row(names[output], text)), kTolerance)
+          << names[output] << ", text " << text;
+    }
+  }
+}
+
+TEST_P(ArchitectureTest, ATextGivesTheSameVectorAloneAndInEveryBatch) {
+  Embedder embedder({.directory = directory_, .device = "cpu"});
+  const int layers = embedder.info().max_layer;
+  std::mt19937 random(7);
+  for (int trial = 0; trial < 20; ++trial) {
+    // A batch of random texts that leave at random layers with random poolings, against each of them alone.
+    std::vector<EmbedTask> tasks;
+    for (int i = 0; i < 12; ++i) {
+      tasks.push_back({.texts = {texts_[random() % texts_.size()]},
+                       .outputs = {Plain(static_cast<int>(random() % (layers + 1)), kAllPoolings[random() % 5])}});
+    }
+    const std::vector<std::vector<std::vector<float>>> together = embedder.RunAsOneBatch(tasks);
+    for (size_t i = 0; i < tasks.size(); ++i) {
+      const std::vector<std::vector<float>> alone = embedder.RunAsOneBatch({tasks[i]})[0];
+      EXPECT_LE(LargestDifference(together[i][0], alone[0]), kBatchTolerance) << "trial " << trial << ", row " << i;
+    }
+  }
+}
+
+TEST_P(ArchitectureTest, AModelLoadedUpToALayerGivesTheSameVectorsAndFingerprints) {
+  Embedder full({.directory = directory_, .device = "cpu"});
+  for (int max_layer = 0; max_layer < full.info().max_layer; ++max_layer) {
+    Embedder cut({.directory = directory_, .device = "cpu", .max_layer = max_layer});
+    EmbedTask task{.texts = texts_,
+                   .outputs = {Plain(max_layer, Pooling::kMean), Plain(max_layer, Pooling::kMean, State::kNormed)}};
+    const EmbedResult expected = full.Embed(task).value(), got = cut.Embed(task).value();
+    for (size_t text = 0; text < texts_.size(); ++text) {
+      EXPECT_EQ(got.texts[text].vectors, expected.texts[text].vectors);
+    }
+    ASSERT_EQ(cut.info().fingerprints.size(), static_cast<size_t>(max_layer + 1));
+    for (int layer = 0; layer <= max_layer; ++layer) {
+      EXPECT_EQ(cut.info().fingerprints[layer], full.info().fingerprints[layer]);
+    }
+  }
+}
+
+TEST_P(ArchitectureTest, LowPrecisionStaysCloseToFloat32) {
+  const Golden golden(directory_ / "golden.safetensors");
+  for (const char* dtype : {"bfloat16", "float16"}) {
+    Embedder embedder({.directory = directory_, .device = "cpu", .dtype = dtype});
+    EmbedTask task{.texts = texts_};
+    for (int layer = 0; layer <= embedder.info().max_layer; ++layer)
+      task.outputs.push_back(Plain(layer, Pooling::kMean));
+    const EmbedResult result = embedder.Embed(task).value();
+    for (size_t text = 0; text < texts_.size(); ++text) {
+      for (int layer = 0; layer <= embedder.info().max_layer; ++layer) {
+        EXPECT_GE(Cosine(result.texts[text].vectors[layer], golden.Row(absl::StrCat("pooled.raw.mean.", layer), text)),
+                  0.999)
+            << dtype << ", layer " << layer << ", text " << text;
+      }
+    }
+  }
+}
+
+TEST(FingerprintTest, ChangesWithWhateverChangesAVector) {
+  const auto fingerprint = [](const LoadOptions& options) {
+    return LoadModel(options).value().info.fingerprints.back();
+  };
+  const LoadOptions base{.directory = kGolden / "models/bert", .device = "cpu"};
+  const std::string reference = fingerprint(base);
+  EXPECT_EQ(fingerprint(base), reference);
+  LoadOptions bfloat16 = base;
+  bfloat16.dtype = "bfloat16";
+  EXPECT_NE(fingerprint(bfloat16), reference);
+  LoadOptions shorter = base;
+  shorter.overrides.max_tokens = 10;
+  EXPECT_NE(fingerprint(shorter), reference);
+  LoadOptions other = base;
+  other.directory = kGolden / "models/bert_float16";
+  EXPECT_NE(fingerprint(other), reference);
+}
+
+TEST(FingerprintTest, IsTheSameForOneFileAndForShards) {
+  const auto fingerprints = [](const char* name) {
+    return LoadModel({.directory = kGolden / "models" / name, .device = "cpu"}).value().info.fingerprints;
+  };
+  EXPECT_EQ(fingerprints("bert_sharded"), fingerprints("bert"));
+}
+
+class SentenceTransformersTest : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Forms, SentenceTransformersTest, testing::Values("sentence", "sentence_v6"),
+                         [](const auto& info) { return std::string(info.param); });
+
+// Lower-casing, the length limit, pooling, Dense and, for the prompt, leaving it out of the pooling.
+TEST_P(SentenceTransformersTest, DefaultsEqualTheLibrary) {
+  const fs::path directory = kGolden / "models" / GetParam();
+  const Golden golden(directory / "golden.safetensors");
+  Embedder embedder({.directory = directory, .device = "cpu"});
+  const ModelInfo& info = embedder.info();
+  ASSERT_GT(info.dense_features, 0);
+  for (const char* prompt_name : {"", "query"}) {
+    const std::string prompt = *prompt_name ? info.description.prompts.at(prompt_name) : "";
+    const EmbedTask task{
+        .texts = Texts(kGolden / "texts.json"),
+        .prompt = prompt,
+        .truncation = Truncation::kRight,
+        .outputs = {{.layers = {info.max_layer}, .pooling = info.description.default_pooling, .dense = true}}};
+    const EmbedResult result = embedder.Embed(task).value();
+    const std::string name = *prompt_name ? absl::StrCat("embeddings.", prompt_name) : "embeddings";
+    for (size_t text = 0; text < task.texts.size(); ++text) {
+      EXPECT_LE(LargestDifference(result.texts[text].vectors[0], golden.Row(name, text)), kTolerance)
+          << name << ", text " << text;
+    }
+  }
+}
+
+TEST(MiniLmTest, EqualsSentenceTransformersAndTransformersAtEveryLayer) {
+  const char* named = std::getenv("MIDLAYER_TEST_MODEL");
+  const fs::path directory =
+      named != nullptr ? fs::path(named) : fs::path(MIDLAYER_SOURCE_DIR) / "models/all-MiniLM-L6-v2";
+  if (!fs::exists(directory)) GTEST_SKIP() << directory << " is not there; tools/setup.sh puts it there";
+  const Golden golden(kGolden / "minilm/golden.safetensors");
+  Embedder embedder({.directory = directory, .device = "cpu"});
+  EmbedTask task{.texts = Texts(kGolden / "minilm/texts.json")};
+  task.outputs.push_back({.layers = {6}, .pooling = Pooling::kMean});
+  std::vector<std::string> names = {"embeddings"};
+  for (int layer = 0; layer <= 6; ++layer) {
+    for (Pooling pooling : kAllPoolings) {
+      task.outputs.push_back(Plain(layer, pooling));
+      names.push_back(absl::StrCat("pooled.raw.", std::string(PoolingName(pooling)), ".", layer));
+    }
+  }
+  const EmbedResult result = embedder.Embed(task).value();
+  for (size_t text = 0; text < task.texts.size(); ++text) {
+    EXPECT_LE(1 - Cosine(result.texts[text].vectors[0], golden.Row("embeddings", text)), 1e-5);
+    for (size_t output = 0; output < names.size(); ++output) {
+      EXPECT_LE(LargestDifference(result.texts[text].vectors[output], golden.Row(names[output], text)), kTolerance)
+          << names[output] << ", text " << text;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace midlayer

