@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <prometheus/exposer.h>
 #include <signal.h>
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -26,10 +27,24 @@ namespace {
 constexpr int kExitFailed = 1;
 constexpr int kExitUnusable = 2;  // wrong flags, or a model that cannot be served
 
+// The message as a JSON string, for %J of a pattern.
+class JsonMessage final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& line) override {
+    const std::string quoted = nlohmann::json(std::string(message.payload.begin(), message.payload.end()))
+                                   .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    line.append(quoted.data(), quoted.data() + quoted.size());
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<JsonMessage>(); }
+};
+
 void SetUpLog(const Flags& flags) {
   spdlog::set_level(spdlog::level::from_str(flags.log_level));
-  spdlog::set_pattern(flags.log_format == "json" ? R"({"time":"%Y-%m-%dT%H:%M:%S.%f%z","level":"%l","message":"%v"})"
-                                                 : "%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+  auto formatter = std::make_unique<spdlog::pattern_formatter>();
+  formatter->add_flag<JsonMessage>('J').set_pattern(
+      flags.log_format == "json" ? R"({"time":"%Y-%m-%dT%H:%M:%S.%f%z","level":"%l","message":%J})"
+                                 : "%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+  spdlog::set_formatter(std::move(formatter));
   // protobuf would print to standard error what requests with strings that are not UTF-8 are answered with anyway.
   google::protobuf::SetLogHandler(nullptr);
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Puts in place whatever building takes: Debian packages, libtorch, the default model. With --tests also what the tests take.
+# Puts in place whatever building takes: Debian packages, libtorch, the default model. With --tests also what the tests take,
+# with --bench what the benchmarks take (3 GB: a whole PyTorch for sentence-transformers).
 # Does only what is missing; safe to run again. Downloads go to .deps/ and models/, both ignored by git.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -105,13 +106,14 @@ set_up_promtool() {
   rm -rf .deps/prometheus
 }
 
-set_up_test_python() {
-  [ -x .deps/venv/bin/python ] && cmp -s tests/e2e/requirements.txt .deps/venv/requirements.txt && return
-  say "Setting up Python with grpcio for the tests"
-  rm -rf .deps/venv
-  /usr/bin/python3 -m venv .deps/venv
-  .deps/venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/e2e/requirements.txt
-  cp tests/e2e/requirements.txt .deps/venv/
+# set_up_venv FOLDER REQUIREMENTS
+set_up_venv() {
+  cmp -s "$2" "$1/requirements.txt" && return
+  say "Setting up Python with $2"
+  rm -rf "$1"
+  /usr/bin/python3 -m venv "$1"
+  "$1/bin/pip" install --quiet --disable-pip-version-check --requirement "$2"
+  cp "$2" "$1/"
 }
 
 [ "$(uname -m)" = x86_64 ] || fail "only x86-64 is supported so far, this is $(uname -m)"
@@ -119,10 +121,19 @@ mkdir -p .deps/bin
 install_packages "${build_packages[@]}"
 set_up_cargo
 set_up_torch_and_model
-if [ "${1:-}" = --tests ]; then
-  install_packages "${test_packages[@]}"
-  install_go_tool github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
-  install_go_tool github.com/bufbuild/buf/cmd/buf@v1.75.0
-  set_up_promtool
-  set_up_test_python
-fi
+case "${1:-}" in
+  "") ;;
+  --tests)
+    install_packages "${test_packages[@]}"
+    install_go_tool github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
+    install_go_tool github.com/bufbuild/buf/cmd/buf@v1.75.0
+    set_up_promtool
+    set_up_venv .deps/venv tests/e2e/requirements.txt
+    ;;
+  --bench)
+    install_packages python3-venv
+    install_go_tool github.com/bojand/ghz/cmd/ghz@v0.120.0
+    set_up_venv .deps/bench-venv bench/requirements.txt
+    ;;
+  *) fail "expected nothing, --tests or --bench, found $1" ;;
+esac

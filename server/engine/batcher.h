@@ -24,13 +24,14 @@ class Batcher {
 
   explicit Batcher(int64_t batch_tokens, Clock clock = absl::Now);
   // Close() must have been called, and no thread be in Next().
-  ~Batcher();
+  ~Batcher() = default;
 
   void Push(std::vector<Row> rows);
 
-  // Waits for the next batch. Nothing once the batcher is closed; what waits then is ended with UNAVAILABLE.
+  // Waits for the next batch. Nothing once the batcher is closed.
   std::optional<Batch> Next();
 
+  // Ends what waits, and what is pushed later, with UNAVAILABLE. Returns when what waits has ended. For one thread.
   void Close();
 
   int64_t waiting_rows() const;

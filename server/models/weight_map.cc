@@ -1,5 +1,6 @@
 #include "server/models/weight_map.h"
 
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -83,8 +84,10 @@ std::optional<int> Match(std::string_view pattern, std::string_view name) {
   if (!name.ends_with(after)) return std::nullopt;
   name.remove_suffix(after.size());
   int number = 0;
-  if (name.find_first_not_of("0123456789") != std::string_view::npos || !absl::SimpleAtoi(ToAbsl(name), &number))
+  if (name.find_first_not_of("0123456789") != std::string_view::npos || !absl::SimpleAtoi(ToAbsl(name), &number) ||
+      number == std::numeric_limits<int>::max()) {  // blocks count from 1: one more must be a number too
     return std::nullopt;
+  }
   return number;
 }
 

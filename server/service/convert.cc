@@ -23,9 +23,14 @@ absl::Status Invalid(absl::string_view field, absl::string_view expected, const 
   return absl::InvalidArgumentError(absl::StrCat(field, ": expected ", expected, ", found ", found...));
 }
 
-std::string Short(const std::string& text) {
-  return absl::StrCat("\"", text.substr(0, 80), text.size() > 80 ? "…\"" : "\"");
+// At most `size` bytes of UTF-8, not cut inside a character: the strings of an answer must be UTF-8 too.
+std::string Cut(const std::string& text, size_t size) {
+  if (text.size() <= size) return text;
+  while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xC0) == 0x80) --size;
+  return absl::StrCat(text.substr(0, size), "…");
 }
+
+std::string Short(const std::string& text) { return absl::StrCat("\"", Cut(text, 80), "\""); }
 
 absl::StatusOr<Pooling> ToPooling(v1::Pooling pooling, const ModelInfo& model, absl::string_view field) {
   switch (pooling) {
@@ -357,13 +362,7 @@ v1::GetModelResponse DescribeForWire(const ModelInfo& model, const RequestLimits
 
 grpc::Status ToGrpc(const absl::Status& status) {
   constexpr size_t kMaxMessage = 2048;  // gRPC's default limit of all metadata is 8 KiB, and non-ASCII triples in size
-  std::string message(status.message());
-  if (message.size() > kMaxMessage) {
-    size_t cut = kMaxMessage;
-    while (cut > 0 && (static_cast<unsigned char>(message[cut]) & 0xC0) == 0x80) --cut;  // not inside a character
-    message = absl::StrCat(message.substr(0, cut), "…");
-  }
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message);
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), Cut(std::string(status.message()), kMaxMessage));
 }
 
 std::string_view CodeName(absl::StatusCode code) {

@@ -78,12 +78,13 @@ class EmbedStreamReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer
   void Submit() {
     auto message = std::make_shared<Message>();
     v1::EmbedStreamRequest wire;
-    absl::Status status = ParseEmbedRequest(input_, &wire);
-    absl::StatusOr<EmbedTask> task = status;
-    if (status.ok()) {
+    absl::StatusOr<EmbedTask> task = absl::InternalError("not read");
+    if (const absl::Status parsed = ParseEmbedRequest(input_, &wire); parsed.ok()) {
       message->texts = wire.request().texts_size();
       message->format = wire.request().format();
       task = ToTask(std::move(*wire.mutable_request()), *context_.model, context_.limits, Priority::kBulk);
+    } else {
+      task = parsed;
     }
     if (task.ok()) message->outputs = task->outputs;
     {

@@ -13,7 +13,10 @@ absl::Time DeadlineOf(const grpc::CallbackServerContext& call) {
 }
 
 absl::Status CancelReason(const grpc::CallbackServerContext& call) {
-  if (DeadlineOf(call) <= absl::Now())
+  // A deadline travels as a timeout, so here it is later by the time on the way: the caller's own clock may end the
+  // call first.
+  constexpr absl::Duration kOnTheWay = absl::Milliseconds(100);
+  if (DeadlineOf(call) - kOnTheWay <= absl::Now())
     return absl::DeadlineExceededError("the deadline passed while the request waited");
   return absl::CancelledError("cancelled by the caller");
 }
@@ -30,7 +33,7 @@ void CountRequest(const ServiceContext& context, std::string_view method, const 
       context.telemetry->Embedded(deepest, PoolingName(output.pooling), seconds);
     }
   }
-  SPDLOG_DEBUG("{} {} {:.3f} ms {}", method, CodeName(status.code()), seconds * 1e3, std::string(status.message()));
+  spdlog::debug("{} {} {:.3f} ms {}", method, CodeName(status.code()), seconds * 1e3, std::string(status.message()));
 }
 
 grpc::ServerUnaryReactor* EmbeddingServiceImpl::Embed(grpc::CallbackServerContext* call,

@@ -51,7 +51,7 @@ std::string ToInt8(const std::vector<float>& values, float* scale) {
   std::string data;
   for (float value : values) {
     const float level = largest > 0 ? std::nearbyint(value / *scale) : 0;
-    data.push_back(static_cast<char>(static_cast<int8_t>(std::clamp(level, -127.0f, 127.0f))));
+    data.push_back(static_cast<char>(std::isnan(level) ? 0 : static_cast<int8_t>(std::clamp(level, -127.0f, 127.0f))));
   }
   return data;
 }

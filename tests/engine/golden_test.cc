@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <random>
 
 #include "absl/strings/str_cat.h"
@@ -124,12 +125,14 @@ TEST_P(ArchitectureTest, EveryTokenOfEveryLayerEqualsTransformers) {
   }
 }
 
-TEST_P(ArchitectureTest, EveryLayerPoolingAndStateInOnePassEqualsTransformers) {
-  const Golden golden(directory_ / "golden.safetensors");
-  Embedder embedder({.directory = directory_, .device = "cpu"});
+// Every layer, state and pooling of every text, all from one request on `device`, against transformers.
+void ExpectEveryOutputEqualsTransformers(const fs::path& directory, const std::string& device) {
+  const std::vector<std::string> texts = Texts(kGolden / "texts.json");
+  const Golden golden(directory / "golden.safetensors");
+  Embedder embedder({.directory = directory, .device = device});
   const bool has_norm = golden.Has("pooled.normed.mean.0");
   EXPECT_EQ(has_norm, embedder.info().description.arch.final_norm);
-  EmbedTask task{.texts = texts_};
+  EmbedTask task{.texts = texts};
   std::vector<std::string> names;
   for (int layer = 0; layer <= embedder.info().max_layer; ++layer) {
     for (State state : {State::kRaw, State::kNormed}) {
@@ -142,12 +145,21 @@ TEST_P(ArchitectureTest, EveryLayerPoolingAndStateInOnePassEqualsTransformers) {
     }
   }
   const EmbedResult result = embedder.Embed(task).value();
-  for (size_t text = 0; text < texts_.size(); ++text) {
+  for (size_t text = 0; text < texts.size(); ++text) {
     for (size_t output = 0; output < names.size(); ++output) {
       EXPECT_LE(LargestDifference(result.texts[text].vectors[output], golden.Row(names[output], text)), kTolerance)
           << names[output] << ", text " << text;
     }
   }
+}
+
+TEST_P(ArchitectureTest, EveryLayerPoolingAndStateInOnePassEqualsTransformers) {
+  ExpectEveryOutputEqualsTransformers(directory_, "cpu");
+}
+
+TEST_P(ArchitectureTest, EveryLayerPoolingAndStateOnAGpuEqualsTransformers) {
+  if (const auto device = OpenDevice("cuda"); !device.ok()) GTEST_SKIP() << device.status().message();
+  ExpectEveryOutputEqualsTransformers(directory_, "cuda");
 }
 
 TEST_P(ArchitectureTest, ATextGivesTheSameVectorAloneAndInEveryBatch) {
@@ -256,13 +268,21 @@ TEST_P(SentenceTransformersTest, DefaultsEqualTheLibrary) {
   }
 }
 
-TEST(MiniLmTest, EqualsSentenceTransformersAndTransformersAtEveryLayer) {
+constexpr char kNoMiniLm[] = "models/all-MiniLM-L6-v2 is not there; tools/setup.sh puts it there";
+
+// The default model's directory, if it is there.
+std::optional<fs::path> MiniLm() {
   const char* named = std::getenv("MIDLAYER_TEST_MODEL");
   const fs::path directory =
       named != nullptr ? fs::path(named) : fs::path(MIDLAYER_SOURCE_DIR) / "models/all-MiniLM-L6-v2";
-  if (!fs::exists(directory)) GTEST_SKIP() << directory << " is not there; tools/setup.sh puts it there";
+  return fs::exists(directory) ? std::optional(directory) : std::nullopt;
+}
+
+TEST(MiniLmTest, EqualsSentenceTransformersAndTransformersAtEveryLayer) {
+  const std::optional<fs::path> directory = MiniLm();
+  if (!directory) GTEST_SKIP() << kNoMiniLm;
   const Golden golden(kGolden / "minilm/golden.safetensors");
-  Embedder embedder({.directory = directory, .device = "cpu"});
+  Embedder embedder({.directory = *directory, .device = "cpu"});
   EmbedTask task{.texts = Texts(kGolden / "minilm/texts.json")};
   task.outputs.push_back({.layers = {6}, .pooling = Pooling::kMean});
   std::vector<std::string> names = {"embeddings"};
@@ -279,6 +299,20 @@ TEST(MiniLmTest, EqualsSentenceTransformersAndTransformersAtEveryLayer) {
       EXPECT_LE(LargestDifference(result.texts[text].vectors[output], golden.Row(names[output], text)), kTolerance)
           << names[output] << ", text " << text;
     }
+  }
+}
+
+// The real model, where the figure means something: cosine to float32.
+TEST(MiniLmTest, BFloat16StaysWithinOneInTenThousand) {
+  const std::optional<fs::path> directory = MiniLm();
+  if (!directory) GTEST_SKIP() << kNoMiniLm;
+  const Golden golden(kGolden / "minilm/golden.safetensors");
+  Embedder embedder({.directory = *directory, .device = "cpu", .dtype = "bfloat16"});
+  const EmbedTask task{.texts = Texts(kGolden / "minilm/texts.json"),
+                       .outputs = {{.layers = {6}, .pooling = Pooling::kMean}}};
+  const EmbedResult result = embedder.Embed(task).value();
+  for (size_t text = 0; text < task.texts.size(); ++text) {
+    EXPECT_GE(Cosine(result.texts[text].vectors[0], golden.Row("embeddings", text)), 0.9999) << "text " << text;
   }
 }
 

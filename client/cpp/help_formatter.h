@@ -1,0 +1,27 @@
+// Help texts of the command line, wrapped to 100 columns.
+#ifndef MIDLAYER_CLIENT_CPP_HELP_FORMATTER_H_
+#define MIDLAYER_CLIENT_CPP_HELP_FORMATTER_H_
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+namespace midlayer::cli {
+
+// Each flag on a line of its own with its default and its environment variable, then what it does, indented and
+// wrapped.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_help(const CLI::App* app, std::string name, CLI::AppFormatMode mode) const override;
+  std::string make_usage(const CLI::App* app, std::string name) const override;
+  std::string make_option(const CLI::Option* option, bool is_positional) const override;
+  std::string make_subcommand(const CLI::App* command) const override;
+  std::string make_description(const CLI::App* app) const override;
+};
+
+// `text` in lines of at most `width` columns, each after `indent` blanks, broken at blanks; lines of `text` that begin
+// with a blank stay as they are.
+std::string Wrap(const std::string& text, size_t indent, size_t width);
+
+}  // namespace midlayer::cli
+
+#endif  // MIDLAYER_CLIENT_CPP_HELP_FORMATTER_H_

@@ -1,0 +1,17 @@
+// Ctrl-C.
+#ifndef MIDLAYER_CLIENT_CPP_INTERRUPT_H_
+#define MIDLAYER_CLIENT_CPP_INTERRUPT_H_
+
+namespace midlayer::cli {
+
+// From now on the first SIGINT or SIGTERM only makes Interrupted() true, and a second one ends the program as usual.
+void CatchInterrupts();
+
+// Whether the user wants the program to stop. Thread-safe; all that waits asks every kInterruptPollMs.
+bool Interrupted();
+
+inline constexpr int kInterruptPollMs = 50;
+
+}  // namespace midlayer::cli
+
+#endif  // MIDLAYER_CLIENT_CPP_INTERRUPT_H_

@@ -1,0 +1,141 @@
+#include "client/cpp/text_source.h"
+
+#include <string_view>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "nlohmann/json.hpp"
+#include "server/base/status.h"
+#include "server/base/utf8.h"
+
+namespace midlayer::cli {
+namespace {
+
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+absl::Status CheckUtf8(std::string_view text) {
+  size_t offset = 0;
+  if (IsUtf8(text, &offset)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("not UTF-8, at byte ", offset + 1));
+}
+
+absl::StatusOr<std::string> TextOfJson(const std::string& line) {
+  // nlohmann-json tells the place of an error only by exception.
+  nlohmann::json object;
+  try {
+    object = nlohmann::json::parse(line);
+  } catch (const nlohmann::json::parse_error& error) {
+    return absl::InvalidArgumentError(absl::StrCat("not JSON, at byte ", error.byte));
+  }
+  if (!object.is_object()) {
+    return absl::InvalidArgumentError(absl::StrCat("expected a JSON object, found ", object.type_name()));
+  }
+  const auto text = object.find("text");
+  if (text == object.end()) return absl::InvalidArgumentError("no member \"text\"");
+  if (!text->is_string()) {
+    return absl::InvalidArgumentError(absl::StrCat("\"text\": expected a string, found ", text->type_name()));
+  }
+  return std::move(text->get_ref<std::string&>());
+}
+
+class ListSource : public TextSource {
+ public:
+  explicit ListSource(std::vector<SourceText> texts) : texts_(std::move(texts)) {}
+
+  bool Next(SourceText* text) override {
+    if (next_ == texts_.size()) return false;
+    *text = std::move(texts_[next_++]);
+    return true;
+  }
+
+  bool HasMoreNow() override { return next_ < texts_.size(); }
+  double position() const override { return static_cast<double>(next_); }
+  double total() const override { return static_cast<double>(texts_.size()); }
+
+ private:
+  std::vector<SourceText> texts_;
+  size_t next_ = 0;
+};
+
+class LineSource : public TextSource {
+ public:
+  LineSource(std::shared_ptr<std::istream> in, InputFormat format, double total_bytes)
+      : in_(std::move(in)), format_(format), total_bytes_(total_bytes) {}
+
+  bool Next(SourceText* text) override {
+    do {
+      if (!ReadLine()) return false;
+    } while (line_.find_first_not_of(" \t") == std::string::npos && !too_long_);
+    text->line = line_number_;
+    text->text.clear();
+    text->status = too_long_ ? absl::InvalidArgumentError(absl::StrCat("longer than ", kMaxLineBytes >> 20, " MiB"))
+                             : CheckUtf8(line_);
+    if (!text->status.ok()) return true;
+    if (format_ == InputFormat::kText) {
+      text->text = std::move(line_);
+    } else if (absl::StatusOr<std::string> member = TextOfJson(line_); member.ok()) {
+      text->text = *std::move(member);
+    } else {
+      text->status = member.status();
+    }
+    return true;
+  }
+
+  bool HasMoreNow() override { return in_->rdbuf()->in_avail() > 0; }
+  double position() const override { return position_; }
+  double total() const override { return total_bytes_; }
+
+ private:
+  // Reads a line into line_, without its end. False at the end of the input. What goes beyond kMaxLineBytes is dropped.
+  bool ReadLine() {
+    std::streambuf& buffer = *in_->rdbuf();
+    line_.clear();
+    too_long_ = false;
+    int byte = buffer.sbumpc();
+    if (byte == std::char_traits<char>::eof()) return false;
+    for (; byte != std::char_traits<char>::eof(); byte = buffer.sbumpc()) {
+      ++position_;
+      if (byte == '\n') break;
+      if (line_.size() < kMaxLineBytes) {
+        line_ += static_cast<char>(byte);
+      } else {
+        too_long_ = true;
+      }
+    }
+    ++line_number_;
+    if (line_number_ == 1 && line_.starts_with(kByteOrderMark)) line_.erase(0, kByteOrderMark.size());
+    if (line_.ends_with('\r')) line_.pop_back();
+    return true;
+  }
+
+  const std::shared_ptr<std::istream> in_;
+  const InputFormat format_;
+  const double total_bytes_;
+  std::string line_;
+  bool too_long_ = false;
+  int64_t line_number_ = 0;
+  double position_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<TextSource> TextsFromArguments(std::vector<std::string> texts) {
+  std::vector<SourceText> list;
+  for (std::string& text : texts) {
+    absl::Status status = CheckUtf8(text);
+    if (!status.ok()) text.clear();
+    list.push_back({static_cast<int64_t>(list.size() + 1), std::move(text), std::move(status)});
+  }
+  return std::make_unique<ListSource>(std::move(list));
+}
+
+std::unique_ptr<TextSource> TextsAgain(std::vector<SourceText> texts) {
+  return std::make_unique<ListSource>(std::move(texts));
+}
+
+std::unique_ptr<TextSource> TextsFromLines(std::shared_ptr<std::istream> in, InputFormat format, double total_bytes) {
+  return std::make_unique<LineSource>(std::move(in), format, total_bytes);
+}
+
+}  // namespace midlayer::cli

@@ -1,0 +1,195 @@
+#include "server/engine/batcher.h"
+
+#include <atomic>
+#include <future>
+#include <map>
+#include <thread>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/engine/requests.h"
+
+namespace midlayer {
+namespace {
+
+using testing::ElementsAre;
+
+absl::Time Epoch() { return Second(0); }
+
+std::vector<size_t> TextsOf(const std::optional<Batch>& batch) {
+  std::vector<size_t> texts;
+  if (batch.has_value()) {
+    for (const Row& row : batch->rows) texts.push_back(row.text);
+  }
+  return texts;
+}
+
+// Until what another thread is about to do has happened; a case that never gets there runs into ctest's time limit.
+template <typename Condition>
+void Until(Condition condition) {
+  while (!condition()) std::this_thread::yield();
+}
+
+class BatcherTest : public testing::Test {
+ protected:
+  ~BatcherTest() override { batcher_.Close(); }
+
+  void Push(size_t text, int tokens) { batcher_.Push({RowOf(tracked_.request, tokens, text)}); }
+
+  const Tracked tracked_ = Track(TaskOf(1000));
+  Batcher batcher_{10, Epoch};
+};
+
+TEST_F(BatcherTest, AnIdleRunnerGetsASingleRowAtOnce) {
+  std::future<std::optional<Batch>> next = std::async(std::launch::async, [this] { return batcher_.Next(); });
+  Push(7, 1);
+  const std::optional<Batch> batch = next.get();
+  EXPECT_THAT(TextsOf(batch), ElementsAre(7));
+  EXPECT_EQ(batch->assembled, Epoch());
+  EXPECT_EQ(batcher_.waiting_rows(), 0);
+  EXPECT_EQ(batcher_.waiting_tokens(), 0);
+}
+
+// Many rounds, because the mistake would be a race: taking row 1 before row 2 is there.
+TEST_F(BatcherTest, RowsThatArriveWhileTheRunnerWorksShareABatch) {
+  for (int round = 0; round < 300; ++round) {
+    Push(0, 1);
+    ASSERT_THAT(TextsOf(batcher_.Next()), ElementsAre(0));
+    Push(1, 1);
+    ASSERT_EQ(batcher_.waiting_rows(), 1) << "assembled while less than a batch waits, round " << round;
+    Push(2, 2);
+    std::this_thread::yield();
+    Push(3, 6);
+    ASSERT_EQ(batcher_.waiting_rows(), 3) << "round " << round;
+    ASSERT_THAT(TextsOf(batcher_.Next()), ElementsAre(1, 2, 3)) << "round " << round;
+  }
+}
+
+TEST_F(BatcherTest, AFullBatchIsAssembledWhileTheRunnerWorks) {
+  Push(0, 1);
+  ASSERT_THAT(TextsOf(batcher_.Next()), ElementsAre(0));
+  Push(1, 4);
+  Push(2, 6);
+  Until([this] { return batcher_.waiting_rows() == 0; });  // nobody is in Next()
+  Push(3, 6);
+  Push(4, 7);
+  EXPECT_EQ(batcher_.waiting_rows(), 2) << "one batch ahead, not two";
+  EXPECT_THAT(TextsOf(batcher_.Next()), ElementsAre(1, 2));
+  EXPECT_THAT(TextsOf(batcher_.Next()), ElementsAre(3));
+  EXPECT_THAT(TextsOf(batcher_.Next()), ElementsAre(4));
+}
+
+TEST_F(BatcherTest, CloseEndsWhatWaitsWithUnavailable) {
+  const Tracked interactive = Track(TaskOf(2));
+  const Tracked bulk = Track(TaskOf(1, 1, Priority::kBulk));
+  batcher_.Push({RowOf(interactive.request, 1, 0), RowOf(bulk.request, 1), RowOf(interactive.request, 1, 1)});
+  batcher_.Close();
+  EXPECT_EQ(interactive.outcome->status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(bulk.outcome->status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_FALSE(batcher_.Next().has_value());
+  EXPECT_FALSE(batcher_.Next().has_value());
+  const Tracked late = Track(TaskOf(1));
+  batcher_.Push({RowOf(late.request, 1)});
+  EXPECT_EQ(late.outcome->times(), 1);
+  EXPECT_EQ(late.outcome->status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(batcher_.waiting_rows(), 0);
+}
+
+TEST_F(BatcherTest, CloseEndsTheBatchThatWasAssembledAhead) {
+  Push(0, 10);
+  Until([this] { return batcher_.waiting_rows() == 0; });
+  batcher_.Close();
+  EXPECT_FALSE(batcher_.Next().has_value());
+  EXPECT_EQ(tracked_.outcome->status().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(BatcherTest, CloseWakesTheRunner) {
+  std::future<std::optional<Batch>> next = std::async(std::launch::async, [this] { return batcher_.Next(); });
+  batcher_.Close();
+  EXPECT_FALSE(next.get().has_value());
+}
+
+TEST_F(BatcherTest, BatchesOfEndedRowsAreNotHandedOut) {
+  const Tracked ended = Track(TaskOf(1));
+  batcher_.Push({RowOf(ended.request, 1)});
+  ended.request->Cancel();
+  std::future<std::optional<Batch>> next = std::async(std::launch::async, [this] { return batcher_.Next(); });
+  Until([this] { return batcher_.waiting_rows() == 0; });
+  Push(5, 1);
+  EXPECT_THAT(TextsOf(next.get()), ElementsAre(5));
+}
+
+TEST(BatcherClockTest, DeadlinesAreComparedWithTheGivenClock) {
+  Batcher batcher(10, [] { return Second(50); });
+  EmbedTask task = TaskOf(1);
+  task.deadline = Second(50);
+  const Tracked late = Track(task);
+  task.deadline = Second(51);
+  const Tracked alive = Track(task);
+  batcher.Push({RowOf(late.request, 1, 0, Second(40)), RowOf(alive.request, 1, 1)});
+  EXPECT_THAT(TextsOf(batcher.Next()), ElementsAre(1));
+  EXPECT_EQ(late.outcome->status().code(), absl::StatusCode::kDeadlineExceeded);
+  batcher.Close();
+}
+
+TEST(BatcherThreadsTest, ConcurrentPushesLoseNothingAndKeepTheirOrder) {
+  constexpr int kThreads = 4, kRows = 500;
+  std::vector<Tracked> requests;
+  std::map<const Request*, std::vector<size_t>> received;
+  for (int t = 0; t < kThreads; ++t) requests.push_back(Track(TaskOf(kRows)));
+  Batcher batcher(50, Epoch);
+  std::vector<std::thread> threads;
+  for (const Tracked& tracked : requests) {
+    threads.emplace_back([&batcher, &tracked] {
+      for (size_t text = 0; text < kRows; ++text) batcher.Push({RowOf(tracked.request, 3, text)});
+    });
+  }
+  for (int rows = 0; rows < kThreads * kRows;) {
+    const std::optional<Batch> batch = batcher.Next();
+    ASSERT_TRUE(batch.has_value());
+    ASSERT_LE(batch->packed.tokens(), 50);
+    for (const Row& row : batch->rows) received[row.request.get()].push_back(row.text);
+    rows += static_cast<int>(batch->rows.size());
+  }
+  for (std::thread& thread : threads) thread.join();
+  batcher.Close();
+  for (const Tracked& tracked : requests) {
+    const std::vector<size_t>& texts = received[tracked.request.get()];
+    ASSERT_EQ(texts.size(), static_cast<size_t>(kRows));
+    for (size_t i = 0; i < texts.size(); ++i) ASSERT_EQ(texts[i], i);
+  }
+}
+
+// Whatever stands where when Close() comes: every request ends, once.
+TEST(BatcherThreadsTest, CloseAtAnyMomentEndsEveryRequest) {
+  for (int round = 0; round < 500; ++round) {
+    std::vector<Tracked> requests;
+    for (int i = 0; i < 20; ++i) requests.push_back(Track(TaskOf(1)));
+    {
+      Batcher batcher(6, Epoch);
+      std::thread pusher([&] {
+        for (const Tracked& tracked : requests) batcher.Push({RowOf(tracked.request, 3)});
+      });
+      std::thread runner([&] {
+        while (const std::optional<Batch> batch = batcher.Next()) {
+          for (const Row& row : batch->rows) {
+            row.request->Deliver(row.text, {{1}}, absl::ZeroDuration(), absl::ZeroDuration());
+          }
+        }
+      });
+      Until([&] { return requests[static_cast<size_t>(round % 15)].outcome->times() > 0; });
+      batcher.Close();
+      runner.join();
+      pusher.join();
+    }
+    for (size_t i = 0; i < requests.size(); ++i) {
+      ASSERT_EQ(requests[i].outcome->times(), 1) << "round " << round << ", request " << i;
+      const absl::Status status = requests[i].outcome->status();
+      ASSERT_TRUE(status.ok() || status.code() == absl::StatusCode::kUnavailable) << status;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace midlayer

@@ -1,0 +1,507 @@
+#include "server/engine/engine.h"
+
+#include <prometheus/registry.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <fstream>
+#include <future>
+#include <iterator>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/engine/requests.h"
+
+namespace midlayer {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using WhenFull = Engine::WhenFull;
+
+constexpr int32_t kPoison = 115;  // the id of "vu" in the golden tokenizer: the fake model fails on it
+
+// What the fake model answers for a slot: the tokens that are pooled, in order, as one number, and the slot.
+std::vector<float> VectorOf(const std::vector<int32_t>& ids, int pool_begin, const PoolSlot& slot) {
+  int hash = 0;
+  for (size_t t = static_cast<size_t>(pool_begin); t < ids.size(); ++t) hash = (hash * 31 + ids[t]) % 65521;
+  return {static_cast<float>(hash), static_cast<float>(slot.layer), static_cast<float>(slot.pooling),
+          static_cast<float>(slot.state)};
+}
+
+// What a test sees and steers of the fake model. Thread-safe.
+struct FakeModel {
+  // While it is closed, Run() blocks.
+  void Close() { Set(true); }
+  void Open() { Set(false); }
+  void Set(bool closed) {
+    std::lock_guard lock(mutex);
+    is_closed = closed;
+    changed.notify_all();
+  }
+  // Blocks until so many batches have come.
+  void WaitForBatches(size_t count) {
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return batches.size() >= count; });
+  }
+  std::vector<size_t> RowsOfBatches() {
+    std::lock_guard lock(mutex);
+    std::vector<size_t> rows;
+    for (const auto& batch : batches) rows.push_back(batch.size());
+    return rows;
+  }
+  bool Saw(const std::vector<int32_t>& ids) {
+    std::lock_guard lock(mutex);
+    return std::any_of(batches.begin(), batches.end(),
+                       [&](const auto& batch) { return std::find(batch.begin(), batch.end(), ids) != batch.end(); });
+  }
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool is_closed = false;
+  std::vector<std::vector<std::vector<int32_t>>> batches;  // the ids of the rows of each
+};
+
+class FakeRunner : public Runner {
+ public:
+  explicit FakeRunner(FakeModel* model) : model_(model) {}
+
+  absl::StatusOr<std::vector<std::vector<std::vector<float>>>> Run(const Batch& batch) override {
+    CheckPacking(batch);
+    {
+      std::unique_lock lock(model_->mutex);
+      model_->batches.emplace_back();
+      for (const Row& row : batch.rows) model_->batches.back().push_back(row.ids);
+      model_->changed.notify_all();
+      model_->changed.wait(lock, [this] { return !model_->is_closed; });
+    }
+    std::vector<std::vector<std::vector<float>>> results;
+    for (const Row& row : batch.rows) {
+      if (std::find(row.ids.begin(), row.ids.end(), kPoison) != row.ids.end()) {
+        return absl::InternalError("the fake model fails on vu");
+      }
+      results.emplace_back();
+      for (const PoolSlot& slot : row.request->slots) {
+        results.back().push_back(VectorOf(row.ids, row.pool_begin, slot));
+      }
+    }
+    return results;
+  }
+
+ private:
+  static void CheckPacking(const Batch& batch) {
+    ASSERT_FALSE(batch.rows.empty());
+    const PackedTokens& packed = batch.packed;
+    ASSERT_EQ(packed.offsets.size(), batch.rows.size() + 1);
+    ASSERT_EQ(packed.last_layer.size(), batch.rows.size());
+    EXPECT_TRUE(std::is_sorted(packed.last_layer.rbegin(), packed.last_layer.rend()));
+    for (size_t r = 0; r < batch.rows.size(); ++r) {
+      const std::vector<int32_t> ids(packed.ids.begin() + packed.offsets[r],
+                                     packed.ids.begin() + packed.offsets[r + 1]);
+      EXPECT_EQ(ids, batch.rows[r].ids);
+    }
+  }
+
+  FakeModel* const model_;
+};
+
+// Ten words of the golden vocabulary, one token each: three of them make 1,000 texts of 5 tokens.
+std::string TextNumber(size_t n) {
+  static constexpr const char* kWords[] = {"the",    "layer", "model", "small", "server",
+                                           "vector", "text",  "token", "last",  "middle"};
+  return absl::StrCat(kWords[n / 100 % 10], " ", kWords[n / 10 % 10], " ", kWords[n % 10]);
+}
+
+const Tokenizer& GoldenTokenizer() {
+  static const std::unique_ptr<Tokenizer> tokenizer = [] {
+    std::ifstream stream(MIDLAYER_SOURCE_DIR "/tests/golden/models/bert/tokenizer.json", std::ios::binary);
+    const std::string json((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+    return Tokenizer::Load(json, {.max_tokens = 66}).value();
+  }();
+  return *tokenizer;
+}
+
+std::vector<int32_t> IdsOf(const std::string& text) {
+  return GoldenTokenizer().Encode(text, Truncation::kNone).value().ids;
+}
+
+// The vector that text is to have at `layer`, raw, under the mean.
+std::vector<float> Expected(const std::string& text, int layer = 1, int pool_begin = 0) {
+  return VectorOf(IdsOf(text), pool_begin, {.layer = layer});
+}
+
+EmbedTask Texts(std::vector<std::string> texts, int layer = 1) {
+  EmbedTask task = TaskOf(0, layer);
+  task.texts = std::move(texts);
+  return task;
+}
+
+// The value of a series without labels.
+double Gauge(const Telemetry& telemetry, const std::string& name) {
+  for (const auto& family : telemetry.registry()->Collect()) {
+    if (family.name == name) return family.metric.at(0).gauge.value;
+  }
+  return -1;
+}
+
+double RejectedForFullQueue(const Telemetry& telemetry) {
+  for (const auto& family : telemetry.registry()->Collect()) {
+    if (family.name == "midlayer_rejected_total" && !family.metric.empty()) return family.metric[0].counter.value;
+  }
+  return 0;
+}
+
+class EngineTest : public testing::Test {
+ protected:
+  EngineTest() {
+    options_.clock = [this] { return absl::FromUnixMicros(now_.load()); };
+    options_.batch_tokens = 1000;
+  }
+  // A failed case must not hang on a closed gate.
+  ~EngineTest() override { model_.Open(); }
+
+  void Start() {
+    engine_ =
+        std::make_unique<Engine>(options_, &GoldenTokenizer(), std::make_unique<FakeRunner>(&model_), &telemetry_);
+  }
+
+  Tracked Embed(EmbedTask task, WhenFull when_full = WhenFull::kRefuse) {
+    Tracked tracked;
+    tracked.request = engine_->Embed(
+        std::move(task), when_full,
+        [outcome = tracked.outcome](absl::StatusOr<EmbedResult> result) { outcome->Set(std::move(result)); });
+    return tracked;
+  }
+
+  // The model is busy with a first request until model_.Open().
+  Tracked KeepBusy() {
+    model_.Close();
+    Tracked busy = Embed(Texts({"the"}));
+    model_.WaitForBatches(1);
+    return busy;
+  }
+
+  // Until so many rows wait in the queue.
+  void WaitForQueue(int rows) {
+    while (Gauge(telemetry_, "midlayer_queue_texts") != rows) std::this_thread::yield();
+  }
+
+  void Advance(absl::Duration by) { now_ += absl::ToInt64Microseconds(by); }
+
+  std::atomic<int64_t> now_ = 1'000'000'000;  // microseconds
+  Engine::Options options_;
+  FakeModel model_;
+  Telemetry telemetry_;
+  std::unique_ptr<Engine> engine_;
+};
+
+TEST_F(EngineTest, AThousandTextsComeBackInOrder) {
+  options_.batch_tokens = 64;
+  options_.tokenizer_threads = 3;
+  Start();
+  EmbedTask task = Texts({});
+  for (size_t n = 0; n < 1000; ++n) task.texts.push_back(TextNumber(n));
+  const auto result = Embed(task).outcome->Wait();
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_EQ(result->texts.size(), 1000u);
+  for (size_t n = 0; n < 1000; ++n) {
+    ASSERT_THAT(result->texts[n].vectors, ElementsAre(Expected(TextNumber(n)))) << n;
+    ASSERT_EQ(result->texts[n].tokens, 5) << n;
+  }
+  EXPECT_GE(model_.RowsOfBatches().size(), 1000u / 12) << "64 tokens hold 12 texts of 5";
+}
+
+TEST_F(EngineTest, LayersAndOutputsAreMixedInABatch) {
+  Start();
+  const Tracked busy = KeepBusy();
+  std::vector<Tracked> tracked;
+  for (int n = 0; n < 20; ++n) {
+    EmbedTask task = Texts({TextNumber(static_cast<size_t>(n))}, n % 7);
+    task.outputs.push_back(
+        OutputSpec{.layers = {(n + 3) % 7}, .pooling = Pooling::kMax, .state = State::kNormed, .normalize = false});
+    tracked.push_back(Embed(task));
+  }
+  WaitForQueue(20);
+  model_.Open();
+  for (int n = 0; n < 20; ++n) {
+    const auto result = tracked[static_cast<size_t>(n)].outcome->Wait();
+    ASSERT_TRUE(result.ok()) << result.status();
+    const std::vector<int32_t> ids = IdsOf(TextNumber(static_cast<size_t>(n)));
+    EXPECT_THAT(result->texts[0].vectors,
+                ElementsAre(VectorOf(ids, 0, {n % 7}), VectorOf(ids, 0, {(n + 3) % 7, State::kNormed, Pooling::kMax})));
+  }
+  EXPECT_THAT(model_.RowsOfBatches(), ElementsAre(1, 20));
+}
+
+TEST_F(EngineTest, ABadTextFailsItsRequestOnly) {
+  Start();
+  std::string too_long;
+  for (int i = 0; i < 80; ++i) too_long += "text ";
+  const Tracked before = Embed(Texts({"small server"}));
+  const Tracked bad = Embed(Texts({"the", "layer", "model", too_long, "text"}));
+  const Tracked not_utf8 = Embed(Texts({"the", "\xFF"}));
+  const Tracked after = Embed(Texts({"last layer"}));
+  EXPECT_EQ(bad.outcome->status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(bad.outcome->status().message()),
+              HasSubstr("texts[3]: expected at most 66 tokens, found 82"));
+  EXPECT_THAT(std::string(not_utf8.outcome->status().message()), HasSubstr("texts[1]: expected UTF-8"));
+  ASSERT_TRUE(before.outcome->Wait().ok());
+  ASSERT_TRUE(after.outcome->Wait().ok());
+  EXPECT_THAT(after.outcome->Wait()->texts[0].vectors, ElementsAre(Expected("last layer")));
+}
+
+TEST_F(EngineTest, TruncationIsTold) {
+  Start();
+  EmbedTask task = Texts({"the", ""});
+  for (int i = 0; i < 80; ++i) task.texts[1] += "text ";
+  task.truncation = Truncation::kRight;
+  const EmbedResult result = Embed(task).outcome->Wait().value();
+  EXPECT_EQ(result.texts[0].tokens, 3);
+  EXPECT_FALSE(result.texts[0].truncated);
+  EXPECT_EQ(result.texts[1].tokens, 66);
+  EXPECT_TRUE(result.texts[1].truncated);
+}
+
+TEST_F(EngineTest, ARowThatTheModelFailsOnFailsNoNeighbour) {
+  Start();
+  const Tracked busy = KeepBusy();
+  std::vector<Tracked> tracked;
+  for (size_t n = 0; n < 6; ++n) tracked.push_back(Embed(Texts({n == 2 ? "deja vu" : TextNumber(n)})));
+  const Tracked two = Embed(Texts({"small", "vu"}));
+  WaitForQueue(8);
+  model_.Open();
+  for (size_t n = 0; n < 6; ++n) {
+    const auto result = tracked[n].outcome->Wait();
+    if (n == 2) {
+      EXPECT_EQ(result.status(), absl::InternalError("texts[0]: the fake model fails on vu"));
+    } else {
+      ASSERT_TRUE(result.ok()) << result.status();
+      EXPECT_THAT(result->texts[0].vectors, ElementsAre(Expected(TextNumber(n))));
+    }
+  }
+  EXPECT_EQ(two.outcome->status(), absl::InternalError("texts[1]: the fake model fails on vu"));
+  const Tracked next = Embed(Texts({"the"}));
+  EXPECT_TRUE(next.outcome->Wait().ok()) << "the engine goes on";
+}
+
+TEST_F(EngineTest, AFailedBatchIsHalved) {
+  Start();
+  const Tracked busy = KeepBusy();
+  std::vector<Tracked> tracked;
+  for (size_t n = 0; n < 8; ++n) tracked.push_back(Embed(Texts({n == 7 ? "the vu the" : TextNumber(n)})));
+  WaitForQueue(8);
+  model_.Open();
+  for (const Tracked& each : tracked) static_cast<void>(each.outcome->Wait());
+  // All have 5 tokens, so the row stays last.
+  EXPECT_THAT(model_.RowsOfBatches(), ElementsAre(1, 8, 4, 4, 2, 2, 1, 1));
+}
+
+TEST_F(EngineTest, AFullQueueRefusesAtOnce) {
+  options_.max_waiting = {.texts = 4, .bytes = 1000};
+  Start();
+  const Tracked busy = KeepBusy();
+  const Tracked fits = Embed(Texts({"a", "b", "c"}));
+  const Tracked refused = Embed(Texts({"d"}));
+  EXPECT_EQ(refused.outcome->times(), 1) << "before Embed() returned";
+  EXPECT_EQ(refused.outcome->status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(refused.request->Ended());
+  EXPECT_EQ(RejectedForFullQueue(telemetry_), 1);
+  model_.Open();
+  EXPECT_TRUE(fits.outcome->Wait().ok());
+  EXPECT_TRUE(busy.outcome->Wait().ok());
+  EXPECT_FALSE(model_.Saw(IdsOf("d")));
+  EXPECT_TRUE(Embed(Texts({"d"})).outcome->Wait().ok()) << "room was given back";
+}
+
+TEST_F(EngineTest, BytesFillTheQueueToo) {
+  options_.max_waiting = {.texts = 100, .bytes = 10};
+  Start();
+  const Tracked busy = KeepBusy();  // 3 bytes
+  EXPECT_EQ(Embed(Texts({"12345678"})).outcome->status().code(), absl::StatusCode::kResourceExhausted);
+  const Tracked fits = Embed(Texts({"1234567"}));
+  model_.Open();
+  EXPECT_TRUE(fits.outcome->Wait().ok());
+}
+
+TEST_F(EngineTest, WhoWaitsForRoomStartsWhenThereIsRoom) {
+  options_.max_waiting = {.texts = 1, .bytes = 1000};
+  Start();
+  const Tracked busy = KeepBusy();
+  const Tracked first = Embed(Texts({"small"}), WhenFull::kWait);
+  const Tracked second = Embed(Texts({"server"}), WhenFull::kWait);
+  EXPECT_EQ(Embed(Texts({"a"})).outcome->status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(first.outcome->times(), 0);
+  model_.Open();
+  EXPECT_THAT(first.outcome->Wait()->texts[0].vectors, ElementsAre(Expected("small")));
+  EXPECT_THAT(second.outcome->Wait()->texts[0].vectors, ElementsAre(Expected("server")));
+  EXPECT_TRUE(busy.outcome->Wait().ok());
+  EXPECT_THAT(model_.RowsOfBatches(), ElementsAre(1, 1, 1)) << "one after the other";
+}
+
+TEST_F(EngineTest, ACancelledRequestIsNeverComputed) {
+  options_.max_waiting = {.texts = 3, .bytes = 1000};
+  Start();
+  const Tracked busy = KeepBusy();
+  const Tracked queued = Embed(Texts({"small", "server"}));
+  WaitForQueue(2);
+  const Tracked waiting = Embed(Texts({"vector"}), WhenFull::kWait);
+  for (const Tracked& tracked : {queued, waiting}) {
+    tracked.request->Cancel();
+    EXPECT_EQ(tracked.outcome->times(), 1) << "at once, though the model is busy";
+    EXPECT_EQ(tracked.outcome->status().code(), absl::StatusCode::kCancelled);
+  }
+  model_.Open();
+  EXPECT_TRUE(Embed(Texts({"token", "token"}), WhenFull::kWait).outcome->Wait().ok());
+  for (const char* text : {"small", "server", "vector"}) EXPECT_FALSE(model_.Saw(IdsOf(text))) << text;
+  EXPECT_TRUE(model_.Saw(IdsOf("token")));
+}
+
+TEST_F(EngineTest, WhatIsPastItsDeadlineInTheQueueIsNeverComputed) {
+  Start();
+  const Tracked busy = KeepBusy();
+  EmbedTask task = Texts({"small", "server"});
+  task.deadline = options_.clock() + absl::Seconds(10);
+  const Tracked late = Embed(task);
+  task = Texts({"vector"});
+  task.deadline = options_.clock() + absl::Seconds(30);
+  const Tracked in_time = Embed(task);
+  WaitForQueue(3);
+  Advance(absl::Seconds(20));
+  model_.Open();
+  EXPECT_EQ(late.outcome->status().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(std::string(late.outcome->status().message()), HasSubstr("after 20s in the queue"));
+  EXPECT_THAT(in_time.outcome->Wait()->texts[0].vectors, ElementsAre(Expected("vector")));
+  EXPECT_EQ(in_time.outcome->Wait()->timing.queue, absl::Seconds(20));
+  EXPECT_FALSE(model_.Saw(IdsOf("small")));
+  EXPECT_FALSE(model_.Saw(IdsOf("server")));
+}
+
+TEST_F(EngineTest, ADeadlineThatHadPassedBeforeIsNotTokenized) {
+  Start();
+  EmbedTask task = Texts({"small"});
+  task.deadline = options_.clock();
+  const absl::Status status = Embed(task).outcome->status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("before the texts were tokenized"));
+}
+
+TEST_F(EngineTest, ThePromptIsPutBeforeEveryText) {
+  for (const bool include_prompt : {true, false}) {
+    SCOPED_TRACE(include_prompt);
+    options_.include_prompt = include_prompt;
+    Start();
+    EmbedTask task = Texts({"layer", "", "last token"});
+    task.prompt = "small server ";
+    const auto result = Embed(task).outcome->Wait();
+    ASSERT_TRUE(result.ok()) << result.status();
+    const int left_out = include_prompt ? 0 : 3;  // [CLS] small server
+    EXPECT_THAT(result->texts[0].vectors, ElementsAre(Expected("small server layer", 1, left_out)));
+    EXPECT_THAT(result->texts[1].vectors, ElementsAre(Expected("small server", 1, left_out)));
+    EXPECT_THAT(result->texts[2].vectors, ElementsAre(Expected("small server last token", 1, left_out)));
+    EXPECT_EQ(result->texts[0].tokens, 5) << "prompt and special tokens are counted";
+    const auto without = Embed(Texts({"layer"})).outcome->Wait();
+    EXPECT_THAT(without->texts[0].vectors, ElementsAre(Expected("layer")));
+  }
+}
+
+TEST_F(EngineTest, APromptThatIsTooLongIsNamed) {
+  options_.include_prompt = false;
+  Start();
+  EmbedTask task = Texts({"layer"});
+  for (int i = 0; i < 80; ++i) task.prompt += "text ";
+  EXPECT_THAT(std::string(Embed(task).outcome->status().message()), HasSubstr("prompt: expected at most 66 tokens"));
+  task.prompt = "";
+  for (int i = 0; i < 64; ++i) task.prompt += "text ";
+  task.truncation = Truncation::kRight;  // only [SEP] is left of the text, and it is pooled
+  EXPECT_THAT(Embed(task).outcome->Wait()->texts[0].vectors, ElementsAre(VectorOf({3}, 0, {1})));
+}
+
+TEST_F(EngineTest, DestructionEndsWhatWaitsWithUnavailable) {
+  options_.max_waiting = {.texts = 2, .bytes = 1000};
+  Start();
+  const Tracked busy = KeepBusy();
+  const Tracked queued = Embed(Texts({"small"}));
+  WaitForQueue(1);
+  const Tracked waiting = Embed(Texts({"vector"}), WhenFull::kWait);
+  std::future<void> destroyed = std::async(std::launch::async, [this] { engine_.reset(); });
+  EXPECT_EQ(queued.outcome->status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(waiting.outcome->status().code(), absl::StatusCode::kUnavailable);
+  model_.Open();
+  destroyed.get();
+  EXPECT_TRUE(busy.outcome->Wait().ok()) << "what is being computed is delivered";
+  EXPECT_THAT(model_.RowsOfBatches(), ElementsAre(1));
+  for (const Tracked& tracked : {busy, queued, waiting}) EXPECT_EQ(tracked.outcome->times(), 1);
+}
+
+// Wherever the requests are when the engine goes: each ends, once.
+TEST_F(EngineTest, DestructionAtAnyMomentEndsEveryRequest) {
+  options_.batch_tokens = 8;
+  for (int round = 0; round < 200; ++round) {
+    options_.max_waiting = {.texts = 1 + round % 8, .bytes = 1000};
+    options_.tokenizer_threads = 1 + round % 2;
+    Start();
+    std::vector<Tracked> tracked;
+    for (size_t n = 0; n < 20; ++n) tracked.push_back(Embed(Texts({"small"}), WhenFull::kWait));
+    if (round % 3 > 0) static_cast<void>(tracked[static_cast<size_t>(round % 5)].outcome->Wait());
+    engine_.reset();
+    for (size_t n = 0; n < tracked.size(); ++n) {
+      ASSERT_EQ(tracked[n].outcome->times(), 1) << "round " << round << ", request " << n;
+      const absl::Status status = tracked[n].outcome->status();
+      ASSERT_TRUE(status.ok() || status.code() == absl::StatusCode::kUnavailable) << status;
+    }
+  }
+}
+
+TEST_F(EngineTest, EveryRequestOfManyThreadsIsAnsweredOnce) {
+  constexpr size_t kThreads = 8, kRequests = 200;
+  options_.batch_tokens = 100;
+  options_.tokenizer_threads = 2;
+  options_.max_waiting = {.texts = 200, .bytes = 1 << 20};
+  Start();
+  std::vector<std::vector<Tracked>> tracked(kThreads);
+  std::vector<std::thread> threads;
+  for (size_t t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (size_t r = 0; r < kRequests; ++r) {
+        EmbedTask task = Texts({}, static_cast<int>(r % 7));
+        for (size_t i = 0; i <= r % 3; ++i) task.texts.push_back(TextNumber(t * 100 + r + i));
+        task.priority = r % 4 == 0 ? Priority::kBulk : Priority::kInteractive;
+        tracked[t].push_back(Embed(task, WhenFull::kWait));
+        if (r % 16 == 5) tracked[t].back().request->Cancel();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (size_t t = 0; t < kThreads; ++t) {
+    for (size_t r = 0; r < kRequests; ++r) {
+      SCOPED_TRACE(absl::StrCat("thread ", t, ", request ", r));
+      const auto result = tracked[t][r].outcome->Wait();
+      if (r % 16 == 5 && !result.ok()) {
+        ASSERT_EQ(result.status().code(), absl::StatusCode::kCancelled);
+        continue;
+      }
+      ASSERT_TRUE(result.ok()) << result.status();
+      ASSERT_EQ(result->texts.size(), r % 3 + 1);
+      for (size_t i = 0; i <= r % 3; ++i) {
+        ASSERT_THAT(result->texts[i].vectors,
+                    ElementsAre(Expected(TextNumber(t * 100 + r + i), static_cast<int>(r % 7))));
+      }
+    }
+  }
+  engine_.reset();
+  for (const auto& requests : tracked) {
+    for (const Tracked& each : requests) ASSERT_EQ(each.outcome->times(), 1);
+  }
+}
+
+}  // namespace
+}  // namespace midlayer
