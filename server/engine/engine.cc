@@ -75,8 +75,9 @@ void Engine::StartTokenizing(const std::shared_ptr<Request>& request) {
     if (!tokens.ok()) return request->Fail(Annotate(tokens.status(), "prompt"));
     work->prompt_tokens = *tokens;
   }
-  for (size_t first = 0; first < work->rows.size(); first += kTextsPerTask) {
-    const size_t end = std::min(first + kTextsPerTask, work->rows.size());
+  const size_t texts = work->rows.size();  // once a part is scheduled, the rows may be on their way
+  for (size_t first = 0; first < texts; first += kTextsPerTask) {
+    const size_t end = std::min(first + kTextsPerTask, texts);
     pool_.Schedule([this, work, first, end] { Tokenize(work, first, end); });
   }
 }

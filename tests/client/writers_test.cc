@@ -105,7 +105,7 @@ Npy ParseNpy(const std::string& bytes) {
   const std::string data = bytes.substr(10 + length);
   EXPECT_EQ(data.size() % sizeof(float), 0);
   npy.values.resize(data.size() / sizeof(float));
-  std::memcpy(npy.values.data(), data.data(), data.size());
+  if (!data.empty()) std::memcpy(npy.values.data(), data.data(), data.size());
   return npy;
 }
 

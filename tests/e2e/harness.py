@@ -1,0 +1,233 @@
+"""What the end-to-end tests share: the real programs, real tools beside them, and models damaged on purpose.
+
+Environment (set by ctest): MIDLAYER_BINARY_DIR, where the programs were built. MIDLAYER_REQUIRE_TOOLS=1 makes an absent
+tool a failure instead of a skip. MIDLAYER_TOOLS: a directory whose bin/ holds tools. MIDLAYER_TEST_PYTHON: a Python with
+requirements.txt installed.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+import urllib.request
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+BINARY = pathlib.Path(os.environ.get("MIDLAYER_BINARY_DIR", SOURCE / "build/dev"))
+SERVER = BINARY / "midlayer-server"
+CLI = BINARY / "midlayer"
+MODELS = SOURCE / "tests/golden/models"
+TEXTS = json.loads((SOURCE / "tests/golden/texts.json").read_text())
+EMBED = "midlayer.v1.EmbeddingService/Embed"
+BOUND = 60  # seconds, which only something broken takes
+
+
+def environment(extra=None):
+    """The environment without what would configure the programs, and with `extra`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MIDLAYER_")}
+    return kept | (extra or {})
+
+
+def run(command, **options):
+    """A program run to its end: returncode, stdout, stderr (text)."""
+    options.setdefault("env", environment())
+    options.setdefault("text", True)
+    return subprocess.run([str(part) for part in command], capture_output=True, timeout=BOUND, **options)
+
+
+def eventually(condition, bound=BOUND):
+    """Waits for `condition`; its value, false where it stays so."""
+    end = time.monotonic() + bound
+    while not (value := condition()) and time.monotonic() < end:
+        time.sleep(0.005)
+    return value
+
+
+class Server:
+    """midlayer-server on free ports. Ready once constructed; `facts` is its start-up block. A context manager."""
+
+    def __init__(self, model="bert", *flags, env=None):
+        command = [SERVER, "--model", MODELS / model]
+        defaults = {"--listen": "127.0.0.1:0", "--metrics-listen": "127.0.0.1:0", "--device": "cpu", "--threads": "1"}
+        for flag, value in defaults.items():
+            command += [flag, value] if flag not in flags else []
+        command += flags
+        self._errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=self._errors,
+                                        text=True, env=environment(env))
+        self.block = self._read_block()
+        if self.block and self.block[0].startswith("{"):
+            self.facts = json.loads(self.block[0])
+        else:
+            pairs = (line.split(None, 1) for line in self.block[1:])
+            self.facts = {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+        if "grpc" not in self.facts:
+            message = f"no start-up block: {self.block} {self.errors()}"
+            self.close()
+            raise AssertionError(message)
+        self.address = self.facts["grpc"]
+
+    def _read_block(self):
+        lines = []
+        watchdog = threading.Timer(BOUND, self.process.kill)
+        watchdog.start()
+        for line in self.process.stdout:
+            lines.append(line.rstrip("\n"))
+            if '"metrics":' in line or line.startswith("  metrics "):
+                break
+        watchdog.cancel()
+        return lines
+
+    def errors(self):
+        """What it has written to standard error."""
+        self._errors.seek(0)
+        return self._errors.read()
+
+    def metrics(self):
+        """The text of /metrics."""
+        with urllib.request.urlopen(self.facts["metrics"], timeout=BOUND) as answer:
+            return answer.read().decode()
+
+    def metric(self, series):
+        """A series' value; 0 where it is not there."""
+        found = re.search(rf"^{re.escape(series)} (\S+)$", self.metrics(), re.MULTILINE)
+        return float(found.group(1)) if found else 0.0
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def wait(self):
+        """Its exit code, once it has ended, and the rest of its standard output."""
+        rest, _ = self.process.communicate(timeout=BOUND)
+        return self.process.returncode, rest
+
+    def stop(self):
+        """SIGTERM, and the same as wait()."""
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def kill(self):
+        self.process.kill()
+        self.process.communicate()
+
+    def close(self):
+        if self.process.poll() is None:
+            self.kill()
+        self.process.stdout.close()
+        self._errors.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def require(test, name):
+    """The path of a tool. Absent: a skip that says so, or a failure where MIDLAYER_REQUIRE_TOOLS is 1."""
+    places = [os.environ.get("PATH", ""), str(pathlib.Path(os.environ.get("MIDLAYER_TOOLS") or "/nonexistent") / "bin"),
+              str(SOURCE / ".deps/bin")]
+    found = shutil.which(name, path=os.pathsep.join(places))
+    if found is None:
+        absent(test, f"{name} is neither on PATH nor in $MIDLAYER_TOOLS/bin nor in .deps/bin")
+    return found
+
+
+def absent(test, reason):
+    if os.environ.get("MIDLAYER_REQUIRE_TOOLS") == "1":
+        test.fail(f"{reason}, and MIDLAYER_REQUIRE_TOOLS is 1")
+    test.skipTest(reason)
+
+
+def grpcurl(test, server, *arguments, data=None):
+    """grpcurl against `server`; `data` is the request, sent through standard input."""
+    command = [require(test, "grpcurl"), "-plaintext", "-max-msg-sz", str(1 << 30)]
+    if data is not None:
+        command += ["-d", "@"]
+    return run([*command, server.address, *arguments], input=None if data is None else json.dumps(data))
+
+
+def client(*arguments, server=None, **options):
+    """The command `midlayer` run to its end."""
+    target = [f"--target={server.address}"] if server else []
+    return run([CLI, arguments[0], *target, *arguments[1:]], **options)
+
+
+def embed_lines(server, texts, *flags):
+    """The vectors that `midlayer embed` gives for texts on its standard input."""
+    done = client("embed", "--layer=2", "--batch=32", *flags, "-", server=server, input="".join(t + "\n" for t in texts))
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+class Model:
+    """A copy of a golden model to damage; gone at the end of the test."""
+
+    def __init__(self, test, name="bert"):
+        directory = tempfile.TemporaryDirectory(prefix="midlayer-")
+        test.addCleanup(directory.cleanup)
+        self.path = pathlib.Path(directory.name) / name
+        shutil.copytree(MODELS / name, self.path)
+
+    def set(self, file="config.json", **values):
+        """Sets members of a JSON file; None takes one out."""
+        content = json.loads((self.path / file).read_text()) | values
+        content = {key: value for key, value in content.items() if value is not None}
+        (self.path / file).write_text(json.dumps(content))
+
+    def remove(self, file):
+        (self.path / file).unlink()
+
+    def truncate(self, file, size):
+        os.truncate(self.path / file, size)
+
+    def edit_json(self, file, change):
+        content = json.loads((self.path / file).read_text())
+        change(content)
+        (self.path / file).write_text(json.dumps(content))
+
+    def edit_header(self, change, file="model.safetensors"):
+        """Changes the header of a safetensors file and leaves its data alone."""
+        raw = (self.path / file).read_bytes()
+        size = struct.unpack("<Q", raw[:8])[0]
+        header = json.loads(raw[8:8 + size])
+        change(header)
+        new = json.dumps(header).encode()
+        (self.path / file).write_bytes(struct.pack("<Q", len(new)) + new + raw[8 + size:])
+
+    def rewrite(self, change, file="model.safetensors"):
+        """Rewrites a safetensors file: `change` gets {name: [dtype, shape, bytes]}."""
+        raw = (self.path / file).read_bytes()
+        size = struct.unpack("<Q", raw[:8])[0]
+        data = raw[8 + size:]
+        tensors = {}
+        for name, info in json.loads(raw[8:8 + size]).items():
+            if name != "__metadata__":
+                begin, end = info["data_offsets"]
+                tensors[name] = [info["dtype"], info["shape"], data[begin:end]]
+        change(tensors)
+        header, body = {}, b""
+        for name, (dtype, shape, content) in tensors.items():
+            header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(body), len(body) + len(content)]}
+            body += content
+        new = json.dumps(header).encode()
+        (self.path / file).write_bytes(struct.pack("<Q", len(new)) + new + body)
+
+
+class TestCase(unittest.TestCase):
+    def assertRefused(self, done, *parts):
+        """The server did not start: exit code 2, one message with all of `parts`, nothing on standard output."""
+        self.assertEqual(done.returncode, 2, done.stderr + done.stdout)
+        messages = [line for line in done.stderr.splitlines() if line.startswith("midlayer-server: ")]
+        self.assertEqual(len(messages), 1, done.stderr)
+        self.assertEqual(done.stdout, "")
+        for part in parts:
+            self.assertIn(part, messages[0])
+        return done.stderr

@@ -1,0 +1,150 @@
+"""How midlayer-server is configured, and what it says when it starts."""
+
+import glob
+import json
+import re
+import unittest
+
+import harness
+from harness import MODELS, SERVER, Server, run
+
+
+def flags_of_source():
+    """The flags that server/flags.cc adds."""
+    source = (harness.SOURCE / "server/flags.cc").read_text()
+    return sorted(set(re.findall(r'\.Add\(\s*"(--[a-z-]+)"', source)))
+
+
+class StartUp(harness.TestCase):
+    def test_the_block_tells_what_operators_want_to_know(self):
+        with Server("bert", "--max-waiting-texts", "1000") as server:
+            self.assertRegex(server.block[0], r"^midlayer \d+\.\d+\.\d+$")
+            facts = server.facts
+            self.assertEqual(list(facts), ["model", "fingerprint", "layers", "width", "dtype", "device", "pooling",
+                                           "limits", "memory", "grpc", "metrics"])
+            self.assertEqual(facts["model"], "bert (bert)")
+            self.assertRegex(facts["fingerprint"], r"^[0-9a-f]{64}$")
+            self.assertEqual((facts["layers"], facts["width"]), ("3", "32"))
+            self.assertEqual((facts["dtype"], facts["device"], facts["pooling"]), ("float32", "cpu", "mean"))
+            self.assertEqual(facts["limits"], "66 tokens and 1048576 bytes a text, 256 texts a request, "
+                                              "1024 tokens a batch, 1000 texts waiting")
+            self.assertRegex(facts["memory"], r"^[1-9]\d* MiB resident$")
+            self.assertRegex(facts["grpc"], r"^127\.0\.0\.1:[1-9]\d+$")
+            self.assertRegex(facts["metrics"], r"^http://127\.0\.0\.1:[1-9]\d+/metrics$")
+            self.assertEqual(server.errors(), "")
+
+    def test_json_logs_are_one_object_a_line_also_with_quotes_in_a_message(self):
+        with Server("bert", "--log-format", "json", "--log-level", "debug") as server:
+            self.assertEqual(server.facts["message"], "serving")
+            self.assertEqual(server.facts["model"], "bert (bert)")
+            done = harness.client("embed", "--prompt-name=a\"b\\", "a secret text", server=server)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            code, rest = server.stop()
+            self.assertEqual(code, 0)
+            lines = [json.loads(line) for line in rest.splitlines()]
+            of_request = [line for line in lines if line["level"] == "debug" and "INVALID_ARGUMENT" in line["message"]]
+            self.assertEqual(len(of_request), 1, rest)
+            self.assertIn('"a"b\\"', of_request[0]["message"])
+            self.assertNotIn("secret", rest)
+
+    def test_fewer_layers_are_told(self):
+        with Server("bert", "--max-layer", "1") as server:
+            self.assertEqual(server.facts["layers"], "1 of 3")
+
+    def test_without_metrics(self):
+        with Server("bert", "--metrics-listen", "") as server:
+            self.assertEqual(server.facts["metrics"], "off")
+
+    def test_the_version_is_printed(self):
+        done = run([SERVER, "--version"])
+        self.assertEqual(done.returncode, 0)
+        self.assertRegex(done.stdout, r"^midlayer \d+\.\d+\.\d+\n$")
+
+
+class Flags(harness.TestCase):
+    def test_help_names_every_flag_with_its_environment_variable(self):
+        done = run([SERVER, "--help"])
+        self.assertEqual(done.returncode, 0)
+        flags = flags_of_source()
+        self.assertGreater(len(flags), 15)
+        for flag in flags:
+            name = "MIDLAYER_" + flag[2:].upper().replace("-", "_")
+            self.assertRegex(done.stdout, rf"(?m)^\s*{flag} .*\b{name}\b", flag)
+
+    def test_the_environment_configures_and_the_command_line_wins(self):
+        env = {"MIDLAYER_MAX_TEXTS": "11", "MIDLAYER_BATCH_TOKENS": "77", "MIDLAYER_MAX_LAYER": "2",
+               "MIDLAYER_DEFAULT_POOLING": "cls", "MIDLAYER_MODEL": "/nonexistent"}
+        with Server("bert", "--max-layer", "1", env=env) as server:  # Server gives --model
+            self.assertIn("11 texts a request, 77 tokens a batch", server.facts["limits"])
+            self.assertEqual(server.facts["layers"], "1 of 3")
+            self.assertEqual(server.facts["pooling"], "cls")
+            self.assertEqual(server.facts["model"], "bert (bert)")
+
+    def test_every_flag_can_come_from_the_environment(self):
+        env = {"MIDLAYER_MODEL": str(MODELS / "bert"), "MIDLAYER_DEVICE": "tpu"}
+        self.assertRefused(run([SERVER], env=harness.environment(env)), "--device", "tpu")
+
+    def test_wrong_flags_are_named(self):
+        for flags, parts in [
+            (["--max-texts", "many"], ["--max-texts", "many"]),
+            (["--max-texts", "0"], ["--max-texts", "0", "1 to"]),
+            (["--max-layer", "-2"], ["--max-layer", "-2"]),
+            (["--listen"], ["--listen"]),
+            (["--log-level", "loud"], ["--log-level", "loud"]),
+            (["--drain-timeout", "-1"], ["--drain-timeout", "-1"]),
+            (["--default-pooling", "median"], ["--default-pooling", "median", "weighted_mean"]),
+            (["--no-such-flag"], ["--no-such-flag"]),
+            (["more"], ["more"]),
+        ]:
+            with self.subTest(flags=flags):
+                done = run([SERVER, "--model", MODELS / "bert", *flags])
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertEqual(done.stdout, "")
+                for part in parts:
+                    self.assertIn(part, done.stderr)
+
+    def test_a_missing_model_flag_is_named(self):
+        done = run([SERVER])
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--model is required", done.stderr)
+
+    def test_a_wrong_value_in_the_environment_is_no_default(self):
+        done = run([SERVER, "--model", MODELS / "bert"], env=harness.environment({"MIDLAYER_MAX_TEXTS": "-5"}))
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("-5", done.stderr)
+
+    def test_what_flags_ask_of_the_model_is_checked(self):
+        for flags, parts in [
+            (["--max-layer", "9"], ["--max-layer", "0 to 3", "found 9"]),
+            (["--max-tokens", "100"], ["--max-tokens", "at most 66", "found 100"]),
+            (["--max-tokens", "2"], ["max_tokens", "found 2"]),
+            (["--dtype", "int8"], ["--dtype", "float32, bfloat16 or float16", "found int8"]),
+            (["--device", "tpu"], ["--device", "cpu, cuda, cuda:N or auto", "found tpu"]),
+            (["--device", "meta"], ["--device", "found meta"]),
+        ]:
+            with self.subTest(flags=flags):
+                self.assertRefused(run([SERVER, "--model", MODELS / "bert", *flags]), *parts)
+
+    def test_cuda_without_a_gpu_is_refused(self):
+        if glob.glob("/dev/nvidia[0-9]*"):
+            self.skipTest("this machine has a GPU")
+        for device in ("cuda", "cuda:1"):
+            self.assertRefused(run([SERVER, "--model", MODELS / "bert", "--device", device]), "--device", "CUDA")
+
+    def test_addresses_that_cannot_be_had_are_refused(self):
+        with Server() as server:
+            metrics = server.facts["metrics"].removeprefix("http://").removesuffix("/metrics")
+            expected = "expected an address that can be listened on, found "
+            for listen, metrics_listen, part in [
+                (server.address, "127.0.0.1:0", f"--listen: {expected}{server.address}"),
+                ("nonsense", "127.0.0.1:0", f"--listen: {expected}nonsense"),
+                ("127.0.0.1:0", metrics, f"--metrics-listen: {expected}{metrics}"),
+            ]:
+                with self.subTest(listen=listen, metrics_listen=metrics_listen):
+                    self.assertRefused(run([SERVER, "--model", MODELS / "bert", "--device", "cpu", "--listen", listen,
+                                            "--metrics-listen", metrics_listen]), part)
+            self.assertEqual(len(harness.embed_lines(server, ["still there"])), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
