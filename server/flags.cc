@@ -5,6 +5,7 @@
 #include <cctype>
 #include <thread>
 
+#include "server/base/help_formatter.h"
 #include "server/base/version.h"
 
 namespace midlayer {
@@ -25,9 +26,14 @@ class Group {
  public:
   Group(CLI::App& app, std::string name) : app_(app), name_(std::move(name)) {}
 
+  // `type` is what the help text shows in the value's place.
   template <typename T>
-  CLI::Option* Add(const std::string& flag, T& value, const std::string& help) {
-    return app_.add_option(flag, value, help)->group(name_)->envname(EnvironmentName(flag))->capture_default_str();
+  CLI::Option* Add(const std::string& flag, T& value, const std::string& type, const std::string& help) {
+    return app_.add_option(flag, value, help)
+        ->type_name(type)
+        ->group(name_)
+        ->envname(EnvironmentName(flag))
+        ->capture_default_str();
   }
 
  private:
@@ -38,24 +44,24 @@ class Group {
 void AddModelFlags(CLI::App& app, Flags& flags, std::string& pooling) {
   Group group(app, "Model");
   group
-      .Add("--model", flags.load.directory,
+      .Add("--model", flags.load.directory, "DIR",
            "Hugging Face model directory: config.json, model.safetensors (or shards), tokenizer.json, and the files of "
            "sentence-transformers where there are any.")
       ->required();
   group
       .Add(
-          "--max-layer", flags.load.max_layer,
+          "--max-layer", flags.load.max_layer, "N",
           "Load the model up to this block only; -1 loads all. Weights above are never read: memory falls with it, and "
           "so do the layers that can be asked for. Fingerprints stay the same, so replicas of different depth agree.")
-      ->check(CLI::Range(-1, 1 << 20));
+      ->check(CLI::Range(-1, 1 << 20).description(""));
   group
-      .Add("--max-tokens", flags.load.overrides.max_tokens,
+      .Add("--max-tokens", flags.load.overrides.max_tokens, "N",
            "Longest text in tokens, special tokens included; 0 takes the model's own limit (sentence_bert_config.json, "
            "else tokenizer_config.json, never more than its positions). Longer costs more than proportionally, and "
            "models are worse beyond what they were trained on. Changes the fingerprint.")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Validator(CLI::NonNegativeNumber).description(""));
   group
-      .Add("--default-pooling", pooling,
+      .Add("--default-pooling", pooling, "NAME",
            "Pooling where a request names none: cls, mean, last, max or weighted_mean; empty takes the model's own "
            "(1_Pooling/config.json), else mean.")
       ->check([](const std::string& name) {
@@ -66,69 +72,72 @@ void AddModelFlags(CLI::App& app, Flags& flags, std::string& pooling) {
 
 void AddDeviceFlags(CLI::App& app, Flags& flags) {
   Group group(app, "Device");
-  group.Add("--device", flags.load.device, "cpu, cuda, cuda:N, or auto: a GPU where there is one, else the CPU.");
-  group.Add("--dtype", flags.load.dtype,
+  group.Add("--device", flags.load.device, "NAME",
+            "cpu, cuda, cuda:N, or auto: a GPU where there is one, else the CPU.");
+  group.Add("--dtype", flags.load.dtype, "NAME",
             "float32, bfloat16 or float16, for weights and matrix products; the residual stream and norms stay "
             "float32. Half the memory and up to several times the speed where the processor has instructions for it, "
             "against a cosine to float32 of about 0.9999. Changes the fingerprint.");
   group
-      .Add("--threads", flags.load.threads,
+      .Add("--threads", flags.load.threads, "N",
            "Threads of one matrix product; 0: one for each processor. Fewer leave room for other processes: two that "
            "fight for a core are both much slower.")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Validator(CLI::NonNegativeNumber).description(""));
 }
 
 void AddListenFlags(CLI::App& app, Flags& flags) {
   Group group(app, "Network");
-  group.Add("--listen", flags.server.listen,
+  group.Add("--listen", flags.server.listen, "HOST:PORT",
             "Address of the gRPC service; port 0 takes any free one. There is no authentication yet: beyond 127.0.0.1 "
             "only inside a network that you trust.");
-  group.Add("--metrics-listen", flags.metrics_listen,
-            "Address of Prometheus' /metrics over HTTP; port 0 takes any free one, empty: none.");
+  group.Add("--metrics-listen", flags.metrics_listen, "HOST:PORT|off",
+            "Address of Prometheus' /metrics over HTTP; port 0 takes any free one, off: none.");
   group
-      .Add("--max-message-bytes", flags.server.max_message_bytes,
+      .Add("--max-message-bytes", flags.server.max_message_bytes, "N",
            "Largest request; larger ones are refused with RESOURCE_EXHAUSTED.")
-      ->check(CLI::Range(1024, 1 << 30));
+      ->check(CLI::Range(1024, 1 << 30).description(""));
   group
-      .Add("--drain-timeout", flags.drain_timeout_seconds,
+      .Add("--drain-timeout", flags.drain_timeout_seconds, "SECONDS",
            "On SIGTERM, how many seconds calls under way may take to end before they are cancelled.")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Validator(CLI::NonNegativeNumber).description(""));
 }
 
 void AddLimitFlags(CLI::App& app, Flags& flags) {
   Group group(app, "Batching and limits");
   group
-      .Add("--batch-tokens", flags.engine.batch_tokens,
+      .Add("--batch-tokens", flags.engine.batch_tokens, "N",
            "Most tokens of one batch (a longer text goes alone). More use a GPU better; on a CPU beyond a few thousand "
            "they only leave the cache, and every request waits for the batch before it.")
-      ->check(CLI::Range(1, 1 << 24));
+      ->check(CLI::Range(1, 1 << 24).description(""));
   group
-      .Add("--tokenizer-threads", flags.engine.tokenizer_threads,
+      .Add("--tokenizer-threads", flags.engine.tokenizer_threads, "N",
            "Threads that turn text into tokens. One keeps up with a model on a few cores; a fast GPU wants more.")
-      ->check(CLI::Range(1, 256));
+      ->check(CLI::Range(1, 256).description(""));
   group
-      .Add("--max-texts", flags.limits.max_texts,
+      .Add("--max-texts", flags.limits.max_texts, "N",
            "Most texts of one request. They are cut into batches inside: a client need not know a batch size.")
-      ->check(CLI::Range(1, 1 << 20));
-  group.Add("--max-text-bytes", flags.limits.max_text_bytes, "Most bytes of one text, whatever its truncation.")
-      ->check(CLI::Range(1, 1 << 30));
+      ->check(CLI::Range(1, 1 << 20).description(""));
+  group.Add("--max-text-bytes", flags.limits.max_text_bytes, "N", "Most bytes of one text, whatever its truncation.")
+      ->check(CLI::Range(1, 1 << 30).description(""));
   group
-      .Add("--max-waiting-texts", flags.engine.max_waiting.texts,
+      .Add("--max-waiting-texts", flags.engine.max_waiting.texts, "N",
            "Most texts inside the server at once. Beyond, requests are refused at once (RESOURCE_EXHAUSTED) and "
            "streams are slowed down. More ride out longer bursts, at longer waits.")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 32));
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 32).description(""));
   group
-      .Add("--max-waiting-bytes", flags.engine.max_waiting.bytes,
+      .Add("--max-waiting-bytes", flags.engine.max_waiting.bytes, "N",
            "Most bytes of text inside the server at once; the same otherwise.")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40).description(""));
 }
 
 void AddLogFlags(CLI::App& app, Flags& flags) {
   Group group(app, "Log");
-  group.Add("--log-level", flags.log_level, "debug (a line for each request, never its text), info, warn or error.")
-      ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
-  group.Add("--log-format", flags.log_format, "text, or json: one object a line.")
-      ->check(CLI::IsMember({"text", "json"}));
+  group
+      .Add("--log-level", flags.log_level, "debug|info|warn|error",
+           "debug (a line for each request, never its text), info, warn or error.")
+      ->check(CLI::IsMember({"debug", "info", "warn", "error"}).description(""));
+  group.Add("--log-format", flags.log_format, "text|json", "text, or json: one object a line.")
+      ->check(CLI::IsMember({"text", "json"}).description(""));
 }
 
 }  // namespace
@@ -136,12 +145,12 @@ void AddLogFlags(CLI::App& app, Flags& flags) {
 std::optional<int> ParseFlags(int argc, char** argv, Flags* flags) {
   CLI::App app(
       "midlayer-server serves vectors from any layer of a transformer over gRPC (midlayer.v1, see proto/).\n"
-      "Every flag can also be given as an environment variable (Env: …); the command line wins.\n"
+      "Every flag can also be given by the environment variable named beside it; the command line wins.\n"
       "Exit codes: 0 ended by SIGTERM or SIGINT, 1 failed while serving, 2 wrong flags or a model that cannot be "
       "served.",
       "midlayer-server");
   app.set_version_flag("--version", std::string("midlayer ") + kVersion);
-  app.get_formatter()->column_width(34);
+  app.formatter(std::make_shared<HelpFormatter>());
   std::string pooling;
   AddModelFlags(app, *flags, pooling);
   AddDeviceFlags(app, *flags);

@@ -17,7 +17,7 @@ struct Flags {
   Engine::Options engine;
   RequestLimits limits;
   Server::Options server;
-  std::string metrics_listen = "127.0.0.1:9090";  // empty: none
+  std::string metrics_listen = "127.0.0.1:9090";  // "off": none
   double drain_timeout_seconds = 30;
   std::string log_level = "info";
   std::string log_format = "text";

@@ -141,7 +141,7 @@ int Main(int argc, char** argv) {
                      info.description.arch.layers, info.dtype, info.device);
   std::unique_ptr<prometheus::Exposer> exposer;
   std::string metrics_address;
-  if (!flags.metrics_listen.empty()) {
+  if (!flags.metrics_listen.empty() && flags.metrics_listen != "off") {
     absl::StatusOr<std::unique_ptr<prometheus::Exposer>> opened = ExposeMetrics(flags.metrics_listen, telemetry);
     if (!opened.ok()) return Fail(kExitUnusable, opened.status());
     exposer = *std::move(opened);

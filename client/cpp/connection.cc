@@ -11,8 +11,8 @@
 #include "absl/strings/str_cat.h"
 #include "client/cpp/console.h"
 #include "client/cpp/interrupt.h"
-#include "client/cpp/text_width.h"
 #include "server/base/status.h"
+#include "server/base/text_width.h"
 
 namespace midlayer::cli {
 namespace {

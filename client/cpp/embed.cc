@@ -13,8 +13,8 @@
 #include "absl/strings/strip.h"
 #include "client/cpp/embed_pipeline.h"
 #include "client/cpp/progress.h"
-#include "client/cpp/text_width.h"
 #include "server/base/status.h"
+#include "server/base/text_width.h"
 
 namespace midlayer::cli {
 namespace {

@@ -9,8 +9,8 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "client/cpp/help_formatter.h"
 #include "client/cpp/names.h"
+#include "server/base/help_formatter.h"
 #include "server/base/version.h"
 
 namespace midlayer::cli {

@@ -8,8 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "client/cpp/names.h"
-#include "client/cpp/text_width.h"
 #include "server/base/status.h"
+#include "server/base/text_width.h"
 
 namespace midlayer::cli {
 namespace {

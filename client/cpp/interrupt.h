@@ -4,7 +4,8 @@
 
 namespace midlayer::cli {
 
-// From now on the first SIGINT or SIGTERM only makes Interrupted() true, and a second one ends the program as usual.
+// From now on the first SIGINT or SIGTERM only makes Interrupted() true; another one, a second or more later, ends the
+// program at once.
 void CatchInterrupts();
 
 // Whether the user wants the program to stop. Thread-safe; all that waits asks every kInterruptPollMs.

@@ -8,8 +8,8 @@
 #include "absl/strings/str_format.h"
 #include "client/cpp/cosine.h"
 #include "client/cpp/names.h"
-#include "client/cpp/text_width.h"
 #include "server/base/status.h"
+#include "server/base/text_width.h"
 #include "server/base/utf8.h"
 
 namespace midlayer::cli {

@@ -14,8 +14,8 @@
 #include "client/cpp/cosine.h"
 #include "client/cpp/names.h"
 #include "client/cpp/npy_writer.h"
-#include "client/cpp/text_width.h"
 #include "nlohmann/json.hpp"
+#include "server/base/text_width.h"
 
 namespace midlayer::cli {
 namespace {

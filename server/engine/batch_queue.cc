@@ -10,8 +10,9 @@ namespace {
 
 constexpr int64_t kLaterShare = 8;  // lines behind the first get one part in so many
 
-// Whether the row still has to be computed; ends its request where the deadline is past.
-bool IsAlive(Row& row, absl::Time now) {
+}  // namespace
+
+bool IsWanted(const Row& row, absl::Time now) {
   if (row.request->task.deadline <= now) {
     row.request->Fail(absl::DeadlineExceededError(
         absl::StrCat("the deadline passed after ", absl::FormatDuration(now - row.queued), " in the queue")));
@@ -19,8 +20,6 @@ bool IsAlive(Row& row, absl::Time now) {
   }
   return !row.request->Ended();
 }
-
-}  // namespace
 
 void BatchQueue::Push(Row row) {
   tokens_ += row.tokens();
@@ -40,7 +39,7 @@ void BatchQueue::Fill(std::deque<Row>& line, int64_t budget, absl::Time now, std
   while (!line.empty()) {
     Row& row = line.front();
     const int64_t tokens = row.tokens();
-    if (IsAlive(row, now)) {
+    if (IsWanted(row, now)) {
       if (taken > 0 && taken + tokens > budget) return;
       taken += tokens;
       batch.push_back(std::move(row));

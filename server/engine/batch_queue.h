@@ -12,6 +12,10 @@
 
 namespace midlayer {
 
+// Whether the row still has to be computed: its request has not ended. One past its deadline at `now` is ended here,
+// with DEADLINE_EXCEEDED.
+bool IsWanted(const Row& row, absl::Time now);
+
 // Rows in order of arrival, one line for each priority. Not thread-safe.
 //
 // A batch is filled up to a budget of tokens from the first line that has rows. Each line behind it then adds up to an

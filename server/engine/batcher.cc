@@ -6,14 +6,23 @@ namespace midlayer {
 
 namespace {
 
+// Without the rows whose requests have ended.
+Batch DropUnwanted(Batch batch, absl::Time now) {
+  const size_t removed = std::erase_if(batch.rows, [now](const Row& row) { return !IsWanted(row, now); });
+  return removed == 0 ? std::move(batch) : Assemble(std::move(batch.rows), batch.assembled);
+}
+
 void FailAll(const std::vector<Row>& rows) {
   for (const Row& row : rows) row.request->Fail(absl::UnavailableError("the server is shutting down"));
 }
 
 }  // namespace
 
-Batcher::Batcher(int64_t batch_tokens, Clock clock)
-    : clock_(std::move(clock)), queue_(batch_tokens), assembler_([this] { AssembleLoop(); }) {}
+Batcher::Batcher(int64_t batch_tokens, Clock clock, OnChange on_change)
+    : clock_(std::move(clock)),
+      on_change_(std::move(on_change)),
+      queue_(batch_tokens),
+      assembler_([this] { AssembleLoop(); }) {}
 
 void Batcher::Push(std::vector<Row> rows) {
   std::unique_lock lock(mutex_);
@@ -22,19 +31,28 @@ void Batcher::Push(std::vector<Row> rows) {
     return FailAll(rows);
   }
   for (Row& row : rows) queue_.Push(std::move(row));
+  QueueChanged();
   changed_.notify_all();
 }
 
 std::optional<Batch> Batcher::Next() {
-  std::unique_lock lock(mutex_);
-  runner_is_free_ = true;
-  changed_.notify_all();
-  changed_.wait(lock, [this] { return ahead_.has_value() || closed_; });
-  runner_is_free_ = false;
-  if (closed_) return std::nullopt;
-  std::optional<Batch> batch = std::exchange(ahead_, std::nullopt);
-  changed_.notify_all();
-  return batch;
+  while (true) {
+    std::unique_lock lock(mutex_);
+    runner_is_free_ = true;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return ahead_.has_value() || closed_; });
+    runner_is_free_ = false;
+    if (closed_) return std::nullopt;
+    std::optional<Batch> ahead = std::exchange(ahead_, std::nullopt);
+    changed_.notify_all();
+    lock.unlock();
+    Batch batch = DropUnwanted(*std::move(ahead), clock_());
+    if (!batch.rows.empty()) return batch;
+  }
+}
+
+void Batcher::QueueChanged() const {
+  if (on_change_ != nullptr) on_change_(queue_.rows(), queue_.tokens());
 }
 
 void Batcher::AssembleLoop() {
@@ -47,6 +65,7 @@ void Batcher::AssembleLoop() {
     if (closed_) break;
     const absl::Time now = clock_();
     std::vector<Row> rows = queue_.Take(now);
+    QueueChanged();
     if (rows.empty()) continue;  // all of them had ended
     lock.unlock();
     Batch batch = Assemble(std::move(rows), now);
@@ -63,6 +82,7 @@ void Batcher::AssembleLoop() {
     FailAll(rows);
     lock.lock();
     rows = queue_.Take(clock_());
+    QueueChanged();
   } while (!rows.empty());
 }
 

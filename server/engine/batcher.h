@@ -21,14 +21,17 @@ namespace midlayer {
 class Batcher {
  public:
   using Clock = std::function<absl::Time()>;
+  // Told how much waits, whenever that changes. Must not block or call back.
+  using OnChange = std::function<void(int64_t rows, int64_t tokens)>;
 
-  explicit Batcher(int64_t batch_tokens, Clock clock = absl::Now);
+  explicit Batcher(int64_t batch_tokens, Clock clock = absl::Now, OnChange on_change = nullptr);
   // Close() must have been called, and no thread be in Next().
   ~Batcher() = default;
 
   void Push(std::vector<Row> rows);
 
-  // Waits for the next batch. Nothing once the batcher is closed.
+  // Waits for the next batch. Nothing once the batcher is closed. Rows of requests that ended while the batch lay ready
+  // are not in it.
   std::optional<Batch> Next();
 
   // Ends what waits, and what is pushed later, with UNAVAILABLE. Returns when what waits has ended. For one thread.
@@ -39,8 +42,11 @@ class Batcher {
 
  private:
   void AssembleLoop();
+  // mutex_ is held.
+  void QueueChanged() const;
 
   const Clock clock_;
+  const OnChange on_change_;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

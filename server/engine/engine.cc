@@ -32,7 +32,8 @@ Engine::Engine(const Options& options, const Tokenizer* tokenizer, std::unique_p
       runner_(std::move(runner)),
       telemetry_(telemetry),
       admission_(options.max_waiting),
-      batcher_(options.batch_tokens, options.clock),
+      batcher_(options.batch_tokens, options.clock,
+               [telemetry](int64_t rows, int64_t tokens) { telemetry->QueueIs(rows, tokens); }),
       pool_(options.tokenizer_threads),
       runner_thread_([this] { RunLoop(); }) {}
 
@@ -43,14 +44,10 @@ Engine::~Engine() {
 
 std::shared_ptr<Request> Engine::Embed(EmbedTask task, WhenFull when_full, Request::Done done) {
   const Admission::Size size = SizeOf(task);
-  // The permit lives as long as the request has not ended.
-  auto permit = std::make_shared<Admission::Permit>();
-  auto request = std::make_shared<Request>(
-      std::move(task), options_.clock(),
-      [permit, done = std::move(done)](absl::StatusOr<EmbedResult> result) { done(std::move(result)); });
+  auto request = std::make_shared<Request>(std::move(task), options_.clock(), std::move(done));
   if (when_full == WhenFull::kWait) {
-    admission_.Wait(size, [this, request, permit](Admission::Permit granted) {
-      *permit = std::move(granted);
+    admission_.Wait(size, [this, request](Admission::Permit granted) {
+      request->Hold(std::move(granted));
       StartTokenizing(request);
     });
     return request;
@@ -61,7 +58,7 @@ std::shared_ptr<Request> Engine::Embed(EmbedTask task, WhenFull when_full, Reque
     request->Fail(granted.status());
     return request;
   }
-  *permit = *std::move(granted);
+  request->Hold(*std::move(granted));
   StartTokenizing(request);
   return request;
 }
@@ -98,7 +95,6 @@ void Engine::Tokenize(const std::shared_ptr<Tokenizing>& work, size_t first, siz
   if (!request->Tokenized(end - first, now)) return;
   telemetry_->StageTook(Telemetry::Stage::kTokenize, absl::ToDoubleSeconds(now - request->start));
   batcher_.Push(std::move(work->rows));
-  telemetry_->QueueIs(batcher_.waiting_rows(), batcher_.waiting_tokens());
 }
 
 absl::StatusOr<Row> Engine::TokenizeText(const std::shared_ptr<Request>& request, size_t text, int prompt_tokens) {
@@ -121,7 +117,6 @@ absl::StatusOr<Row> Engine::TokenizeText(const std::shared_ptr<Request>& request
 
 void Engine::RunLoop() {
   while (std::optional<Batch> batch = batcher_.Next()) {
-    telemetry_->QueueIs(batcher_.waiting_rows(), batcher_.waiting_tokens());
     for (const Row& row : batch->rows) {
       telemetry_->StageTook(Telemetry::Stage::kQueue, absl::ToDoubleSeconds(batch->assembled - row.queued));
     }

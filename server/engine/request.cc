@@ -57,12 +57,20 @@ void Request::Deliver(size_t text, std::vector<std::vector<float>> pooled, absl:
   End(std::move(result));
 }
 
+void Request::Hold(std::shared_ptr<void> permit) {
+  std::lock_guard lock(mutex_);
+  if (done_ != nullptr) permit_.swap(permit);
+}
+
 void Request::End(absl::StatusOr<EmbedResult> result) {
   Done done;
+  std::shared_ptr<void> permit;
   {
     std::lock_guard lock(mutex_);
     done = std::exchange(done_, nullptr);
+    permit.swap(permit_);
   }
+  permit.reset();  // before the answer: who has it may send the next request
   if (done != nullptr) done(std::move(result));
 }
 

@@ -74,6 +74,9 @@ class Request {
   void SetTokens(size_t text, int tokens, bool truncated);
   // So many texts more are tokenized; true when these were the last.
   bool Tokenized(size_t texts, absl::Time now);
+  // Keeps `permit` until the request ends; drops it at once where it has ended.
+  void Hold(std::shared_ptr<void> permit);
+
   // One text is computed: `pooled` as in `slots`. Ends the request when it was the last.
   void Deliver(size_t text, std::vector<std::vector<float>> pooled, absl::Duration queue, absl::Duration forward);
 
@@ -83,6 +86,7 @@ class Request {
   mutable std::mutex mutex_;
   // Guarded by mutex_.
   Done done_;  // empty once called
+  std::shared_ptr<void> permit_;
   EmbedResult result_;
   size_t to_tokenize_;
   size_t to_deliver_;

@@ -33,12 +33,13 @@ std::optional<at::ScalarType> ScalarTypeOf(TensorType type) {
   }
 }
 
-// A copy on `device` in `dtype`.
-absl::StatusOr<at::Tensor> Copy(const TensorView& view, at::Device device, at::ScalarType dtype) {
+// A copy on `device` in `dtype`. `name` is for messages.
+absl::StatusOr<at::Tensor> Copy(std::string_view name, const TensorView& view, at::Device device,
+                                at::ScalarType dtype) {
   const std::optional<at::ScalarType> type = ScalarTypeOf(view.type);
   if (!type) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(view.file, ": expected a tensor of type F32, F16, BF16 or F64, found ", view.dtype));
+    return absl::InvalidArgumentError(absl::StrCat(
+        view.file, ": tensor ", ToAbsl(name), ": expected a tensor of type F32, F16, BF16 or F64, found ", view.dtype));
   }
   at::Tensor copy;
   MIDLAYER_RETURN_IF_ERROR(CatchTorch([&] {
@@ -102,9 +103,9 @@ class Transformer::Loader {
   at::Tensor Take(const Param& param, at::ScalarType dtype) {
     const auto found = bound_.find(param);
     if (found == bound_.end() || !status_.ok()) return at::Tensor();  // a part that this architecture has not
-    const TensorView& view = *found->second;
+    const auto& [name, view] = *found->second;
     Hash(absl::StrCat(static_cast<int>(param.slot), param.bias ? "b" : "w"), view, digest_);
-    absl::StatusOr<at::Tensor> copy = Copy(view, options_.device, dtype);
+    absl::StatusOr<at::Tensor> copy = Copy(name, view, options_.device, dtype);
     files_.Release(view);
     if (!copy.ok()) {
       status_ = copy.status();
@@ -136,7 +137,7 @@ absl::StatusOr<Linear> LoadDense(const DenseSpec& spec, const Transformer::Optio
           "] and, with bias, linear.bias [", spec.out_features, "], found [", absl::StrJoin(view.shape, ", "), "]"));
     }
     Hash(name, view, digest);
-    MIDLAYER_ASSIGN_OR_RETURN((is_bias ? linear.bias : linear.weight), Copy(view, options.device, at::kFloat));
+    MIDLAYER_ASSIGN_OR_RETURN((is_bias ? linear.bias : linear.weight), Copy(name, view, options.device, at::kFloat));
   }
   if (!linear.weight.defined() || linear.bias.defined() != spec.bias) {
     return absl::InvalidArgumentError(absl::StrCat(spec.directory.string(), ": expected tensors linear.weight",

@@ -140,7 +140,9 @@ std::string NameOf(const WeightMap& map, const Param& param) {
   return "(no name)";
 }
 
-absl::Status CheckComplete(const WeightMap& map, const ArchSpec& spec, int max_layer, const BoundWeights& bound) {
+// `source` is for messages: where the tensors should have been.
+absl::Status CheckComplete(const WeightMap& map, const ArchSpec& spec, int max_layer, const BoundWeights& bound,
+                           const std::string& source) {
   for (const WeightRule& rule : map.rules) {
     if (!Exists(rule.slot, spec)) continue;
     const bool per_block = IsPerBlock(rule.slot);
@@ -148,7 +150,7 @@ absl::Status CheckComplete(const WeightMap& map, const ArchSpec& spec, int max_l
       for (bool bias : {false, true}) {
         const Param param{rule.slot, bias, layer};
         if ((!bias || HasBias(rule.slot)) && !bound.contains(param)) {
-          return absl::InvalidArgumentError(absl::StrCat("weights: tensor ", NameOf(map, param), ": expected ",
+          return absl::InvalidArgumentError(absl::StrCat(source, ": tensor ", NameOf(map, param), ": expected ",
                                                          ShapeText(ShapeOf(param, spec)), ", found none"));
         }
       }
@@ -162,7 +164,8 @@ absl::Status CheckComplete(const WeightMap& map, const ArchSpec& spec, int max_l
 absl::StatusOr<BoundWeights> Bind(const WeightMap& map, const ArchSpec& spec,
                                   const std::map<std::string, TensorView>& tensors, int max_layer) {
   BoundWeights bound;
-  for (const auto& [name, view] : tensors) {
+  for (const auto& tensor : tensors) {
+    const auto& [name, view] = tensor;
     const std::string_view inner = WithoutPrefix(map, name);
     if (IsIgnored(map, inner)) continue;
     const std::optional<Param> param = FindParam(map, inner);
@@ -180,12 +183,13 @@ absl::StatusOr<BoundWeights> Bind(const WeightMap& map, const ArchSpec& spec,
                                                      ShapeText(expected), ", found ", ShapeText(view.shape)));
     }
     if (param->layer > max_layer) continue;  // checked, but never read
-    if (!bound.emplace(*param, &view).second) {
+    if (!bound.emplace(*param, &tensor).second) {
       return absl::InvalidArgumentError(
           absl::StrCat(view.file, ": tensor ", name, ": a second tensor for the same place"));
     }
   }
-  MIDLAYER_RETURN_IF_ERROR(CheckComplete(map, spec, max_layer, bound));
+  const std::string source = tensors.empty() ? "weights" : tensors.begin()->second.file;
+  MIDLAYER_RETURN_IF_ERROR(CheckComplete(map, spec, max_layer, bound, source));
   return bound;
 }
 

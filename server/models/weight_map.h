@@ -5,6 +5,7 @@
 #include <compare>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -55,7 +56,8 @@ struct WeightMap {
   std::vector<std::string> ignored;
 };
 
-using BoundWeights = std::map<Param, const TensorView*>;
+// Each points to a tensor of the checkpoint, with its name.
+using BoundWeights = std::map<Param, const std::pair<const std::string, TensorView>*>;
 
 // Finds every tensor that `spec` needs up to block `max_layer`, each exactly once and with the right shape; every other
 // tensor of the checkpoint must be ignored on purpose. Reads names and shapes only. The result points into `tensors`.

@@ -177,8 +177,7 @@ absl::StatusOr<std::vector<OutputSpec>> ToOutputs(const v1::EmbedRequest& reques
     return outputs;
   }
   if (short_form.ByteSizeLong() > 0) {
-    return Invalid("outputs", "layer, pooling, state, normalize and dimensions unset beside them",
-                   short_form.ShortDebugString());
+    return Invalid("outputs", "layer, pooling, state, normalize and dimensions unset beside them", "one of these set");
   }
   if (request.outputs_size() > kMaxOutputs) {
     return Invalid("outputs", absl::StrCat("at most ", kMaxOutputs), request.outputs_size());

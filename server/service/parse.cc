@@ -60,9 +60,8 @@ absl::Status Explain(const std::string& request, absl::string_view path) {
     }
     texts += is_text ? 1 : 0;
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat(path, "request: expected a message as in midlayer/v1/embedding.proto, found ", request.size(),
-                   " bytes that are none"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "request: expected a message as in midlayer/v1/embedding.proto, found ", request.size(), " bytes that are none"));
 }
 
 template <typename Message>

@@ -1,19 +1,14 @@
 #include "server/service/server.h"
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/health_check_service_interface.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "grpc/health/v1/health.pb.h"
 
 namespace midlayer {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, const ServiceContext& context) {
-  grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  // gRPC serves health without its description; naming it here links it in, so that reflection can show it.
-  grpc::health::v1::HealthCheckRequest::descriptor();
   std::unique_ptr<Server> server(new Server(context));
   grpc::ServerBuilder builder;
   int port = 0;
@@ -21,6 +16,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, co
   builder.SetMaxReceiveMessageSize(options.max_message_bytes);
   // Two servers on one port would share its connections by chance; better to fail.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.RegisterService(&server->health_);
   builder.RegisterService(&server->embedding_);
   builder.RegisterService(&server->scoring_);
   builder.RegisterService(&server->selection_);
@@ -30,16 +26,16 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, co
         absl::StrCat("--listen: expected an address that can be listened on, found ", options.listen));
   }
   server->address_ = absl::StrCat(options.listen.substr(0, options.listen.rfind(':')), ":", port);
-  grpc::HealthCheckServiceInterface* health = server->server_->GetHealthCheckService();
-  health->SetServingStatus(v1::EmbeddingService::service_full_name(), true);
+  server->health_.SetServing("", true);
+  server->health_.SetServing(v1::EmbeddingService::service_full_name(), true);
   // Answered with UNIMPLEMENTED so far.
-  health->SetServingStatus(v1::ScoringService::service_full_name(), false);
-  health->SetServingStatus(v1::SelectionService::service_full_name(), false);
+  server->health_.SetServing(v1::ScoringService::service_full_name(), false);
+  server->health_.SetServing(v1::SelectionService::service_full_name(), false);
   return server;
 }
 
 void Server::Shutdown(absl::Duration drain) {
-  server_->GetHealthCheckService()->SetServingStatus(false);
+  health_.Shutdown();
   server_->Shutdown(absl::ToChronoTime(absl::Now() + drain));
 }
 

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/service/embedding_service.h"
+#include "server/service/health_service.h"
 #include "server/service/unimplemented_services.h"
 
 namespace midlayer {
@@ -34,6 +35,7 @@ class Server {
  private:
   explicit Server(const ServiceContext& context) : embedding_(context) {}
 
+  HealthService health_;
   EmbeddingServiceImpl embedding_;
   ScoringServiceImpl scoring_;
   SelectionServiceImpl selection_;

@@ -4,13 +4,13 @@
 #include <vector>
 
 #include "client/cpp/cosine.h"
-#include "client/cpp/help_formatter.h"
 #include "client/cpp/info.h"
 #include "client/cpp/progress.h"
 #include "client/cpp/similarity.h"
-#include "client/cpp/text_width.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/base/help_formatter.h"
+#include "server/base/text_width.h"
 
 namespace midlayer::cli {
 namespace {

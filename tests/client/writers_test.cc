@@ -11,10 +11,10 @@
 #include <vector>
 
 #include "client/cpp/npy_writer.h"
-#include "client/cpp/text_width.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "server/base/text_width.h"
 
 namespace midlayer::cli {
 namespace {

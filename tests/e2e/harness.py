@@ -160,9 +160,9 @@ def client(*arguments, server=None, **options):
     return run([CLI, arguments[0], *target, *arguments[1:]], **options)
 
 
-def embed_lines(server, texts, *flags):
+def embed_lines(server, texts, *flags, layer=2):
     """The vectors that `midlayer embed` gives for texts on its standard input."""
-    done = client("embed", "--layer=2", "--batch=32", *flags, "-", server=server, input="".join(t + "\n" for t in texts))
+    done = client("embed", f"--layer={layer}", "--batch=32", *flags, "-", server=server, input="".join(t + "\n" for t in texts))
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 

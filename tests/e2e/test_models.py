@@ -73,7 +73,7 @@ DAMAGES = [
     ("tensor too many", lambda m: m.rewrite(lambda t: t.update({"encoder.layer.1.adapter.weight": ["F32", [1], b"0000"]})),
      ["model.safetensors: tensor encoder.layer.1.adapter.weight: not a part of architecture bert"]),
     ("integers for weights", lambda m: m.rewrite(lambda t: t[QUERY].__setitem__(0, "I32")),
-     ["model.safetensors: expected a tensor of type F32, F16, BF16 or F64, found I32"]),
+     ["expected a tensor of type F32, F16, BF16 or F64, found I32"]),
     ("only a pickle", only_pickle,
      ["expected model.safetensors, found only pytorch_model.bin", "convert it with", "save_pretrained"]),
     ("no tokenizer", lambda m: m.remove("tokenizer.json"), ["tokenizer.json: file not found"]),

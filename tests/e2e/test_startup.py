@@ -69,7 +69,7 @@ class Flags(harness.TestCase):
         self.assertGreater(len(flags), 15)
         for flag in flags:
             name = "MIDLAYER_" + flag[2:].upper().replace("-", "_")
-            self.assertRegex(done.stdout, rf"(?m)^\s*{flag} .*\b{name}\b", flag)
+            self.assertRegex(done.stdout, rf"(?m)^\s*{flag}=.*\b{name}\b", flag)
 
     def test_the_environment_configures_and_the_command_line_wins(self):
         env = {"MIDLAYER_MAX_TEXTS": "11", "MIDLAYER_BATCH_TOKENS": "77", "MIDLAYER_MAX_LAYER": "2",

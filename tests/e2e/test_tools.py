@@ -4,6 +4,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import unittest
 
 import harness
@@ -106,15 +107,17 @@ class PlainPython(harness.TestCase):
         python = os.environ.get("MIDLAYER_TEST_PYTHON")
         if not python:
             harness.absent(self, "MIDLAYER_TEST_PYTHON names no Python with tests/e2e/requirements.txt")
-        script = pathlib.Path(__file__).with_name("plain_client.py")
+        root = pathlib.Path(__file__).resolve().parents[2]
+        script = re.search(r"(?ms)^```python\n(.*?)^```", (root / "README.md").read_text()).group(1)
+        text = re.search(r'texts=\["(.*?)"\]', script).group(1)
+        layer = re.search(r"layer=(\d+)", script).group(1)
         with Server() as server:
-            done = run([python, script, server.address, TEXTS[1]])
+            script = script.replace("127.0.0.1:50051", server.address)
+            done = run([python, "-c", script], cwd=root / "proto")
             self.assertEqual(done.returncode, 0, done.stderr)
-            size, *values = done.stdout.split()
-            self.assertEqual(size, "32")
-            expected = harness.embed_lines(server, [TEXTS[1]])[0]["embedding"]
-            for value, other in zip(values, expected, strict=True):
-                self.assertAlmostEqual(float(value), other, places=6)
+            expected = harness.embed_lines(server, [text], layer=layer)[0]["embedding"]
+            for value, other in zip(json.loads(done.stdout), expected[:4], strict=True):
+                self.assertAlmostEqual(value, other, places=6)
 
 
 if __name__ == "__main__":

@@ -120,6 +120,50 @@ TEST_F(BatcherTest, BatchesOfEndedRowsAreNotHandedOut) {
   EXPECT_THAT(TextsOf(next.get()), ElementsAre(5));
 }
 
+// Two requests end while their rows lie in a batch that is ready: one by its caller, one by its deadline.
+TEST(BatcherReadyTest, RowsThatEndedMeanwhileAreLeftOut) {
+  std::atomic<int> now = 10;
+  Batcher batcher(10, [&now] { return Second(now); });
+  EmbedTask task = TaskOf(1);
+  const Tracked cancelled = Track(task), wanted = Track(task);
+  task.deadline = Second(20);
+  const Tracked late = Track(task);
+  batcher.Push({RowOf(cancelled.request, 2, 0), RowOf(wanted.request, 3, 1), RowOf(late.request, 5, 2)});
+  Until([&] { return batcher.waiting_rows() == 0; });
+  cancelled.request->Cancel();
+  now = 20;
+  const std::optional<Batch> batch = batcher.Next();
+  EXPECT_THAT(TextsOf(batch), ElementsAre(1));
+  EXPECT_THAT(batch->packed.offsets, ElementsAre(0, 3)) << "packed anew";
+  EXPECT_EQ(batch->assembled, Second(10));
+  EXPECT_EQ(late.outcome->status().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(wanted.outcome->times(), 0);
+  batcher.Close();
+}
+
+TEST_F(BatcherTest, AReadyBatchOfWhichNothingIsLeftIsSkipped) {
+  const Tracked ended = Track(TaskOf(1));
+  batcher_.Push({RowOf(ended.request, 10)});
+  Until([this] { return batcher_.waiting_rows() == 0; });
+  ended.request->Cancel();
+  Push(5, 1);
+  EXPECT_THAT(TextsOf(batcher_.Next()), ElementsAre(5));
+}
+
+TEST(BatcherChangeTest, TellsHowMuchWaits) {
+  std::vector<std::pair<int64_t, int64_t>> told;  // guarded by the batcher's own lock, read when nothing moves
+  Batcher batcher(100, Epoch, [&told](int64_t rows, int64_t tokens) { told.emplace_back(rows, tokens); });
+  const Tracked tracked = Track(TaskOf(3));
+  batcher.Push({RowOf(tracked.request, 4, 0), RowOf(tracked.request, 5, 1)});
+  batcher.Push({RowOf(tracked.request, 6, 2)});
+  EXPECT_EQ(batcher.Next()->packed.rows(), 3);
+  batcher.Close();
+  ASSERT_GE(told.size(), 3u);
+  EXPECT_EQ(told[0], (std::pair<int64_t, int64_t>(2, 9)));
+  EXPECT_EQ(told[1], (std::pair<int64_t, int64_t>(3, 15)));
+  EXPECT_EQ(told[2], (std::pair<int64_t, int64_t>(0, 0)));
+}
+
 TEST(BatcherClockTest, DeadlinesAreComparedWithTheGivenClock) {
   Batcher batcher(10, [] { return Second(50); });
   EmbedTask task = TaskOf(1);

@@ -94,6 +94,22 @@ TEST(RequestTest, TheCallbackIsGivenUpAtTheEnd) {
   EXPECT_EQ(held.use_count(), 1);
 }
 
+TEST(RequestTest, ThePermitIsGivenBackBeforeTheAnswer) {
+  auto permit = std::make_shared<int>(0);
+  const std::weak_ptr<int> watch = permit;
+  bool gone = false;
+  Request request(TaskOf(1), Second(0), [&](const absl::StatusOr<EmbedResult>&) { gone = watch.expired(); });
+  request.Hold(std::move(permit));
+  EXPECT_FALSE(watch.expired());
+  request.Deliver(0, {{1}}, kNone, kNone);
+  EXPECT_TRUE(gone) << "who is answered may send the next request";
+
+  permit = std::make_shared<int>(0);
+  const std::weak_ptr<int> late = permit;
+  request.Hold(std::move(permit));
+  EXPECT_TRUE(late.expired()) << "the request had ended";
+}
+
 TEST(RequestTest, EndsExactlyOnceUnderConcurrentEnds) {
   int results = 0;
   for (int round = 0; round < 300; ++round) {

@@ -2,6 +2,7 @@
 #ifndef MIDLAYER_TESTS_ENGINE_REQUESTS_H_
 #define MIDLAYER_TESTS_ENGINE_REQUESTS_H_
 
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -26,10 +27,12 @@ class Outcome {
     changed_.notify_all();
   }
 
-  // Blocks until the request has ended.
+  // Blocks until the request has ended; UNKNOWN where it does not.
   absl::StatusOr<EmbedResult> Wait() {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return result_.has_value(); });
+    if (!changed_.wait_for(lock, std::chrono::seconds(30), [this] { return result_.has_value(); })) {
+      return absl::UnknownError("the request did not end within 30 seconds");
+    }
     return *result_;
   }
 

@@ -248,11 +248,11 @@ TEST(ToTaskTest, BadRequests) {
        "outputs[0].dimensions: expected at most 32, found 33"},
       // Both forms.
       {"texts: 'a' layer: 1 outputs {}", Model(), invalid,
-       "outputs: expected layer, pooling, state, normalize and dimensions unset beside them, found layers: 1"},
+       "outputs: expected layer, pooling, state, normalize and dimensions unset beside them, found one of these set"},
       {"texts: 'a' layer: 0 outputs {}", Model(), invalid, "outputs: expected layer, pooling"},
-      {"texts: 'a' pooling: POOLING_CLS outputs {}", Model(), invalid, "unset beside them, found pooling: POOLING_CLS"},
+      {"texts: 'a' pooling: POOLING_CLS outputs {}", Model(), invalid, "unset beside them"},
       {"texts: 'a' state: STATE_RAW outputs {}", Model(), invalid, "unset beside them"},
-      {"texts: 'a' normalize: false outputs {}", Model(), invalid, "unset beside them, found normalize: false"},
+      {"texts: 'a' normalize: false outputs {}", Model(), invalid, "unset beside them"},
       {"texts: 'a' dimensions: 1 outputs {}", Model(), invalid, "unset beside them"},
       {"texts: 'a' " + outputs65, Model(), invalid, "outputs: expected at most 64, found 65"},
       // Fusions.

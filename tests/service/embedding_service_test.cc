@@ -453,7 +453,7 @@ TEST(EmbedTest, RefusalsNameFieldExpectedAndFound) {
                    r.set_layer(1);
                  },
                  invalid,
-                 {"outputs: expected layer, pooling", "unset beside them", "found layer"}},
+                 {"outputs: expected layer, pooling", "unset beside them", "found one"}},
                 {"65 outputs",
                  [](auto& r) {
                    for (int i = 0; i < 65; ++i) r.add_outputs();

@@ -1,11 +1,11 @@
-#include "client/cpp/text_width.h"
+#include "server/base/text_width.h"
 
 #include <algorithm>
 #include <cstdint>
 
 #include "server/base/utf8.h"
 
-namespace midlayer::cli {
+namespace midlayer {
 namespace {
 
 struct Range {
@@ -97,4 +97,4 @@ std::string PadLeft(std::string_view text, size_t width) {
   return std::string(columns < width ? width - columns : 0, ' ') + std::string(text);
 }
 
-}  // namespace midlayer::cli
+}  // namespace midlayer

@@ -1,12 +1,12 @@
 // Text in columns of a terminal.
-#ifndef MIDLAYER_CLIENT_CPP_TEXT_WIDTH_H_
-#define MIDLAYER_CLIENT_CPP_TEXT_WIDTH_H_
+#ifndef MIDLAYER_SERVER_BASE_TEXT_WIDTH_H_
+#define MIDLAYER_SERVER_BASE_TEXT_WIDTH_H_
 
 #include <cstddef>
 #include <string>
 #include <string_view>
 
-namespace midlayer::cli {
+namespace midlayer {
 
 // `text` as one line that is safe to print: control characters (line ends, tabs, escapes) become blanks, and bytes that
 // are not UTF-8 become "?".
@@ -23,6 +23,6 @@ std::string Cut(std::string_view text, size_t width);
 std::string PadRight(std::string_view text, size_t width);
 std::string PadLeft(std::string_view text, size_t width);
 
-}  // namespace midlayer::cli
+}  // namespace midlayer
 
-#endif  // MIDLAYER_CLIENT_CPP_TEXT_WIDTH_H_
+#endif  // MIDLAYER_SERVER_BASE_TEXT_WIDTH_H_

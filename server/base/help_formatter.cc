@@ -1,4 +1,4 @@
-#include "client/cpp/help_formatter.h"
+#include "server/base/help_formatter.h"
 
 #include <algorithm>
 #include <utility>
@@ -7,9 +7,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
-#include "client/cpp/text_width.h"
+#include "server/base/text_width.h"
 
-namespace midlayer::cli {
+namespace midlayer {
 namespace {
 
 constexpr size_t kLineWidth = 100;
@@ -75,4 +75,4 @@ std::string HelpFormatter::make_description(const CLI::App* app) const {
   return Wrap(app->get_description(), 0, kLineWidth);
 }
 
-}  // namespace midlayer::cli
+}  // namespace midlayer

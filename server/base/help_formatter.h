@@ -1,11 +1,11 @@
 // Help texts of the command line, wrapped to 100 columns.
-#ifndef MIDLAYER_CLIENT_CPP_HELP_FORMATTER_H_
-#define MIDLAYER_CLIENT_CPP_HELP_FORMATTER_H_
+#ifndef MIDLAYER_SERVER_BASE_HELP_FORMATTER_H_
+#define MIDLAYER_SERVER_BASE_HELP_FORMATTER_H_
 
 #include <CLI/CLI.hpp>
 #include <string>
 
-namespace midlayer::cli {
+namespace midlayer {
 
 // Each flag on a line of its own with its default and its environment variable, then what it does, indented and
 // wrapped.
@@ -22,6 +22,6 @@ class HelpFormatter : public CLI::Formatter {
 // with a blank stay as they are.
 std::string Wrap(const std::string& text, size_t indent, size_t width);
 
-}  // namespace midlayer::cli
+}  // namespace midlayer
 
-#endif  // MIDLAYER_CLIENT_CPP_HELP_FORMATTER_H_
+#endif  // MIDLAYER_SERVER_BASE_HELP_FORMATTER_H_
