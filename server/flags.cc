@@ -2,7 +2,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cctype>
 #include <thread>
 
 #include "server/base/help_formatter.h"
@@ -13,13 +12,6 @@ namespace midlayer {
 namespace {
 
 constexpr int kExitUsage = 2;
-
-// "--max-layer" -> "MIDLAYER_MAX_LAYER".
-std::string EnvironmentName(const std::string& flag) {
-  std::string name = "MIDLAYER_" + flag.substr(2);
-  for (char& c : name) c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  return name;
-}
 
 // Adds flags that all take an environment variable and belong to one group of the help text.
 class Group {

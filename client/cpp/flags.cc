@@ -2,7 +2,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cctype>
 #include <map>
 #include <memory>
 #include <optional>
@@ -42,13 +41,6 @@ constexpr char kLayerHelp[] =
     "0 (the embeddings) to the model's number of blocks, or -1 for the last, -2 for the one before it, and so on; "
     "the server computes no block above it. \"selected\": the layer that was promoted on the server, else the "
     "last.";
-
-// "--max-layer" -> "MIDLAYER_MAX_LAYER".
-std::string EnvironmentName(const std::string& flag) {
-  std::string name = "MIDLAYER_" + flag.substr(2);
-  for (char& c : name) c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  return name;
-}
 
 // Adds flags of one group of a command's help text.
 class Group {

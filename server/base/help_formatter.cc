@@ -1,6 +1,7 @@
 #include "server/base/help_formatter.h"
 
 #include <algorithm>
+#include <cctype>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,12 @@ std::string WrapLine(const std::string& text, size_t indent, size_t width) {
 }
 
 }  // namespace
+
+std::string EnvironmentName(const std::string& flag) {
+  std::string name = "MIDLAYER_" + flag.substr(2);
+  for (char& c : name) c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return name;
+}
 
 std::string Wrap(const std::string& text, size_t indent, size_t width) {
   std::string wrapped;

@@ -1,4 +1,4 @@
-// Help texts of the command line, wrapped to 100 columns.
+// Help texts of the programs, wrapped to 100 columns, and the names of their environment variables.
 #ifndef MIDLAYER_SERVER_BASE_HELP_FORMATTER_H_
 #define MIDLAYER_SERVER_BASE_HELP_FORMATTER_H_
 
@@ -17,6 +17,9 @@ class HelpFormatter : public CLI::Formatter {
   std::string make_subcommand(const CLI::App* command) const override;
   std::string make_description(const CLI::App* app) const override;
 };
+
+// The environment variable of a flag: "--max-layer" -> "MIDLAYER_MAX_LAYER".
+std::string EnvironmentName(const std::string& flag);
 
 // `text` in lines of at most `width` columns, each after `indent` blanks, broken at blanks; lines of `text` that begin
 // with a blank stay as they are.

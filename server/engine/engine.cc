@@ -103,6 +103,11 @@ absl::StatusOr<Row> Engine::TokenizeText(const std::shared_ptr<Request>& request
                             task.prompt.empty() ? tokenizer_->Encode(task.texts[text], task.truncation)
                                                 : tokenizer_->Encode(task.prompt + task.texts[text], task.truncation));
   const int tokens = static_cast<int>(encoding.ids.size());
+  if (encoding.truncated && task.truncation == Truncation::kLeft && prompt_tokens > 0) {
+    // The cut went through the prompt first; the special tokens before it stayed.
+    MIDLAYER_ASSIGN_OR_RETURN(const int leading, tokenizer_->PromptTokens(""));
+    prompt_tokens = std::max(leading, prompt_tokens - (encoding.untruncated_tokens - tokens));
+  }
   if (prompt_tokens >= tokens) {
     return absl::InvalidArgumentError(
         absl::StrCat("prompt: expected fewer tokens than the ", tokens, " of prompt and text, found ", prompt_tokens));

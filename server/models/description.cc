@@ -166,6 +166,9 @@ absl::Status ReadModules(std::optional<Pooling> override_pooling, ModelDescripti
   const fs::path file = model.directory / "modules.json";
   if (!fs::exists(file)) return absl::OkStatus();
   MIDLAYER_ASSIGN_OR_RETURN(ConfigReader reader, ConfigReader::Open(file));
+  if (!reader.json().is_array()) {
+    return absl::InvalidArgumentError(absl::StrCat(file.string(), ": expected a JSON array, found an object"));
+  }
   std::vector<fs::path> dense;
   for (const nlohmann::json& entry : reader.json()) {
     if (!entry.is_object()) return absl::InvalidArgumentError(absl::StrCat(file.string(), ": expected objects"));

@@ -2,14 +2,11 @@
 
 #include <prometheus/registry.h>
 
-#include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <fstream>
 #include <future>
 #include <iterator>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -18,101 +15,15 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/engine/fake_model.h"
 #include "tests/engine/requests.h"
 
 namespace midlayer {
 namespace {
 
-using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using WhenFull = Engine::WhenFull;
-
-constexpr int32_t kPoison = 115;  // the id of "vu" in the golden tokenizer: the fake model fails on it
-
-// What the fake model answers for a slot: the tokens that are pooled, in order, as one number, and the slot.
-std::vector<float> VectorOf(const std::vector<int32_t>& ids, int pool_begin, const PoolSlot& slot) {
-  int hash = 0;
-  for (size_t t = static_cast<size_t>(pool_begin); t < ids.size(); ++t) hash = (hash * 31 + ids[t]) % 65521;
-  return {static_cast<float>(hash), static_cast<float>(slot.layer), static_cast<float>(slot.pooling),
-          static_cast<float>(slot.state)};
-}
-
-// What a test sees and steers of the fake model. Thread-safe.
-struct FakeModel {
-  // While it is closed, Run() blocks.
-  void Close() { Set(true); }
-  void Open() { Set(false); }
-  void Set(bool closed) {
-    std::lock_guard lock(mutex);
-    is_closed = closed;
-    changed.notify_all();
-  }
-  // Blocks until so many batches have come.
-  void WaitForBatches(size_t count) {
-    std::unique_lock lock(mutex);
-    changed.wait(lock, [&] { return batches.size() >= count; });
-  }
-  std::vector<size_t> RowsOfBatches() {
-    std::lock_guard lock(mutex);
-    std::vector<size_t> rows;
-    for (const auto& batch : batches) rows.push_back(batch.size());
-    return rows;
-  }
-  bool Saw(const std::vector<int32_t>& ids) {
-    std::lock_guard lock(mutex);
-    return std::any_of(batches.begin(), batches.end(),
-                       [&](const auto& batch) { return std::find(batch.begin(), batch.end(), ids) != batch.end(); });
-  }
-
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool is_closed = false;
-  std::vector<std::vector<std::vector<int32_t>>> batches;  // the ids of the rows of each
-};
-
-class FakeRunner : public Runner {
- public:
-  explicit FakeRunner(FakeModel* model) : model_(model) {}
-
-  absl::StatusOr<std::vector<std::vector<std::vector<float>>>> Run(const Batch& batch) override {
-    CheckPacking(batch);
-    {
-      std::unique_lock lock(model_->mutex);
-      model_->batches.emplace_back();
-      for (const Row& row : batch.rows) model_->batches.back().push_back(row.ids);
-      model_->changed.notify_all();
-      model_->changed.wait(lock, [this] { return !model_->is_closed; });
-    }
-    std::vector<std::vector<std::vector<float>>> results;
-    for (const Row& row : batch.rows) {
-      if (std::find(row.ids.begin(), row.ids.end(), kPoison) != row.ids.end()) {
-        return absl::InternalError("the fake model fails on vu");
-      }
-      results.emplace_back();
-      for (const PoolSlot& slot : row.request->slots) {
-        results.back().push_back(VectorOf(row.ids, row.pool_begin, slot));
-      }
-    }
-    return results;
-  }
-
- private:
-  static void CheckPacking(const Batch& batch) {
-    ASSERT_FALSE(batch.rows.empty());
-    const PackedTokens& packed = batch.packed;
-    ASSERT_EQ(packed.offsets.size(), batch.rows.size() + 1);
-    ASSERT_EQ(packed.last_layer.size(), batch.rows.size());
-    EXPECT_TRUE(std::is_sorted(packed.last_layer.rbegin(), packed.last_layer.rend()));
-    for (size_t r = 0; r < batch.rows.size(); ++r) {
-      const std::vector<int32_t> ids(packed.ids.begin() + packed.offsets[r],
-                                     packed.ids.begin() + packed.offsets[r + 1]);
-      EXPECT_EQ(ids, batch.rows[r].ids);
-    }
-  }
-
-  FakeModel* const model_;
-};
 
 // Ten words of the golden vocabulary, one token each: three of them make 1,000 texts of 5 tokens.
 std::string TextNumber(size_t n) {
@@ -423,6 +334,27 @@ TEST_F(EngineTest, APromptThatIsTooLongIsNamed) {
   for (int i = 0; i < 64; ++i) task.prompt += "text ";
   task.truncation = Truncation::kRight;  // only [SEP] is left of the text, and it is pooled
   EXPECT_THAT(Embed(task).outcome->Wait()->texts[0].vectors, ElementsAre(VectorOf({3}, 0, {1})));
+}
+
+TEST_F(EngineTest, ALeftCutGoesThroughThePromptBeforeTheText) {
+  options_.include_prompt = false;
+  Start();
+  const struct {
+    int words;                // of the text; with [CLS], two words of prompt and [SEP], 66 tokens fit
+    const char* prompt_left;  // what the cut leaves of the prompt
+    int left_out;
+  } cases[] = {{62, "small server ", 3}, {63, "server ", 2}, {64, "", 1}, {65, "", 1}};
+  for (const auto& test : cases) {
+    SCOPED_TRACE(test.words);
+    std::string words, kept;
+    for (int i = 0; i < test.words; ++i) words += "text ";
+    for (int i = 0; i < std::min(test.words, 64); ++i) kept += "text ";
+    EmbedTask task = Texts({words});
+    task.prompt = "small server ";
+    task.truncation = Truncation::kLeft;
+    EXPECT_THAT(Embed(task).outcome->Wait()->texts[0].vectors,
+                ElementsAre(Expected(test.prompt_left + kept, 1, test.left_out)));
+  }
 }
 
 TEST_F(EngineTest, DestructionEndsWhatWaitsWithUnavailable) {

@@ -366,6 +366,7 @@ TEST(DescribeModelTest, BadModels) {
        "sentence_transformers.models.LSTM"},
       {"sentence", "modules.json", R"([{"path": ""}])", "type: expected a string, found nothing"},
       {"sentence", "modules.json", R"([7])", "expected objects"},
+      {"sentence", "modules.json", R"({"type": "Pooling"})", "expected a JSON array, found an object"},
       {"sentence", "config_sentence_transformers.json", R"({"default_prompt_name": "title"})",
        "default_prompt_name: expected the name of one of the prompts, found title"},
       {"sentence", "config_sentence_transformers.json", R"({"prompts": {"query": 1}})",
