@@ -7,7 +7,7 @@ shift
 launcher=()
 command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 [ -f "build/$preset/build.ninja" ] || printf '\033[1m==> Configuring build/%s\033[0m\n' "$preset"
-cmake --preset "$preset" "${launcher[@]}" >"/tmp/midlayer-cmake.$$" 2>&1 || { cat "/tmp/midlayer-cmake.$$"; rm -f "/tmp/midlayer-cmake.$$"; exit 1; }
-rm -f "/tmp/midlayer-cmake.$$"
+mkdir -p "build/$preset"
+cmake --preset "$preset" "${launcher[@]}" >"build/$preset/configure.log" 2>&1 || { cat "build/$preset/configure.log"; exit 1; }
 printf '\033[1m==> Building build/%s\033[0m\n' "$preset"
 cmake --build --preset "$preset" ${@:+--target "$@"}

@@ -101,7 +101,7 @@ set_up_promtool() {
   say "Fetching promtool for the tests"
   rm -rf .deps/prometheus && mkdir -p .deps/prometheus
   [ -n "$(apt-cache show prometheus 2>/dev/null)" ] || as_root apt-get update -qq
-  (cd .deps/prometheus && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb .)
+  (cd .deps/prometheus && apt-get -o APT::Sandbox::User=root download -qq prometheus && dpkg-deb -x prometheus_*.deb .)
   mv .deps/prometheus/usr/bin/promtool .deps/bin/
   rm -rf .deps/prometheus
 }

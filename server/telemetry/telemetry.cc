@@ -38,12 +38,13 @@ Telemetry::Telemetry()
     : registry_(std::make_shared<prometheus::Registry>()),
       requests_(BuildCounter()
                     .Name("midlayer_requests_total")
-                    .Help("Calls that ended, by method and gRPC code.")
+                    .Help("Calls (for a stream, its messages) that ended, by method and gRPC code.")
                     .Register(*registry_)),
-      request_seconds_(BuildHistogram()
-                           .Name("midlayer_request_duration_seconds")
-                           .Help("Time from the arrival of a call to its end, by method and gRPC code.")
-                           .Register(*registry_)),
+      request_seconds_(
+          BuildHistogram()
+              .Name("midlayer_request_duration_seconds")
+              .Help("Time from the arrival of a call (of a stream, a message) to its end, by method and gRPC code.")
+              .Register(*registry_)),
       embed_seconds_(BuildHistogram()
                          .Name("midlayer_embed_duration_seconds")
                          .Help("Time of answered embedding requests, by deepest layer and pooling of each output.")

@@ -28,7 +28,7 @@ class Telemetry {
   void SetModel(const std::string& name, const std::string& architecture, const std::string& fingerprint, int layers,
                 const std::string& dtype, const std::string& device);
 
-  // A call has ended. `code` is the gRPC code's name ("OK", "CANCELLED", …).
+  // A call, or a message of a stream, has ended. `code` is the gRPC code's name ("OK", "CANCELLED", …).
   void RequestEnded(std::string_view method, std::string_view code, double seconds);
   // An embedding request was answered; once for each of its outputs.
   void Embedded(int deepest_layer, std::string_view pooling, double seconds);
