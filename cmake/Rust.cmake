@@ -2,7 +2,7 @@
 # (two Rust static libraries cannot be linked into one program).
 find_program(CARGO cargo REQUIRED HINTS "$ENV{HOME}/.cargo/bin")
 set(_crate "${CMAKE_SOURCE_DIR}/server/ffi")
-set(_cargo_target "${CMAKE_BINARY_DIR}/cargo")
+set(_cargo_target "${CMAKE_SOURCE_DIR}/build/cargo")  # one for all presets: the crates do not depend on them
 set(_ffi_library "${_cargo_target}/release/libmidlayer_ffi.a")
 file(GLOB _ffi_sources CONFIGURE_DEPENDS "${_crate}/src/*.rs")
 add_custom_command(
