@@ -105,6 +105,8 @@ class FakeServer {
   FakeServer() {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::ServerBuilder builder;
+    // Else the kernel may give two tests that run side by side the same port.
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
     builder.RegisterService(&service_);
     server_ = builder.BuildAndStart();
