@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/cpp/console.h"
 #include "client/cpp/interrupt.h"
@@ -18,6 +19,8 @@ namespace midlayer::cli {
 namespace {
 
 constexpr double kConnectSeconds = 10;
+constexpr int kConnectTries = 4;
+constexpr int kReconnectMilliseconds = 100;
 constexpr std::chrono::milliseconds kPoll(kInterruptPollMs);
 
 std::chrono::steady_clock::duration Seconds(double seconds) {
@@ -31,6 +34,8 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target) {
   for (const std::string_view local : {"127.", "localhost", "[::1]", "unix:"}) {
     if (target.starts_with(local)) arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   }
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMilliseconds);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectMilliseconds);
   return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
 }
 
@@ -113,14 +118,20 @@ absl::Status Connection::WaitUntilReady() {
   const double timeout = options_.timeout_seconds;
   const double seconds = timeout > 0 ? std::min(timeout, kConnectSeconds) : kConnectSeconds;
   const auto deadline = std::chrono::steady_clock::now() + Seconds(seconds);
+  int failures = 0;
+  grpc_connectivity_state before = GRPC_CHANNEL_IDLE;
   while (true) {
     const grpc_connectivity_state state = channel_->GetState(/*try_to_connect=*/true);
     if (state == GRPC_CHANNEL_READY) return absl::OkStatus();
-    // Only a call is told why; it fails at once. Should it not, the server has come up in this moment.
-    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE) {
+    // Only a call is told why; it fails at once. Should it not, the server has come up in this moment. Nobody listening
+    // is final; anything else may pass (a busy machine fails a connect now and then) and gets a few more tries.
+    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE && before != state) {
       const absl::Status status = GetModel().status();
-      return absl::IsUnavailable(status) ? status : absl::OkStatus();
+      if (!absl::IsUnavailable(status)) return absl::OkStatus();
+      const bool refused = absl::StrContains(status.message(), "connection refused");
+      if (refused || ++failures >= kConnectTries) return status;
     }
+    before = state;
     if (Interrupted()) return absl::CancelledError("interrupted");
     if (std::chrono::steady_clock::now() > deadline) {
       return CannotReach(options_.target, absl::StrCat("no answer in ", seconds, " s"));
