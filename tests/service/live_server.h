@@ -143,6 +143,8 @@ class LiveServer {
                   {.engine = engine_.get(), .model = &model_.info, .telemetry = &telemetry_, .limits = options.limits})
                   .value();
     channel_ = NewChannel();
+    // A busy machine fails a connect now and then, which no test here is about.
+    EXPECT_TRUE(channel_->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(20)));
     stub_ = v1::EmbeddingService::NewStub(channel_);
   }
   ~LiveServer() {
