@@ -1,8 +1,6 @@
 #include "server/flags.h"
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <thread>
 
 #include "server/base/help_formatter.h"
 #include "server/base/version.h"

@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/spdlog.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cstdio>
