@@ -21,8 +21,9 @@ namespace fs = std::filesystem;
 // A folder may include itself and those of lower levels. "" is server/ itself: main.cc and flags.
 const std::map<std::string, int>& Levels() {
   static const std::map<std::string, int> levels = {
-      {"ffi", 0},       {"base", 1},   {"tokenizer", 2}, {"weights", 2}, {"nn", 2}, {"scoring", 2},
-      {"telemetry", 2}, {"models", 3}, {"engine", 4},    {"service", 5}, {"", 6},
+      {"ffi", 0},        {"base", 1},    {"tokenizer", 2}, {"weights", 2}, {"nn", 2},
+      {"statistics", 2}, {"augment", 2}, {"telemetry", 2}, {"scoring", 3}, {"models", 3},
+      {"selection", 3},  {"engine", 4},  {"service", 5},   {"", 6},
   };
   return levels;
 }
@@ -48,7 +49,7 @@ bool MayUseGrpc(std::string_view file) {
 bool IsTorch(std::string_view header) { return StartsWithAny(header, {"ATen/", "c10/", "torch/", "caffe2/"}); }
 
 bool MayUseTorch(std::string_view file) {
-  return StartsWithAny(file, {"server/nn/", "server/models/transformer", "server/models/device",
+  return StartsWithAny(file, {"server/nn/", "server/scoring/", "server/models/transformer", "server/models/device",
                               "server/engine/torch_runner", "server/engine/pooling", "server/engine/load_model"});
 }
 
