@@ -14,9 +14,9 @@ function(midlayer_library name)
 endfunction()
 
 # midlayer_test(NAME SOURCES … DEPS …): an executable NAME_test whose cases ctest runs one by one. A case that runs
-# longer than TIMEOUT seconds (default 120) failed.
+# longer than TIMEOUT seconds (default 120) failed. LABELS: of ctest.
 function(midlayer_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT;LABELS" "SOURCES;DEPS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
@@ -26,5 +26,5 @@ function(midlayer_test name)
     MIDLAYER_SOURCE_DIR="${CMAKE_SOURCE_DIR}" MIDLAYER_BINARY_DIR="${CMAKE_BINARY_DIR}")
   _midlayer_flags(${name}_test)
   gtest_discover_tests(${name}_test TEST_PREFIX "${MIDLAYER_TEST_PREFIX}" DISCOVERY_TIMEOUT 60
-    PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+    PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
 endfunction()

@@ -1,0 +1,10 @@
+#include "tests/reference/golden.h"
+
+namespace midlayer::reference {
+
+const std::map<std::string, Handler>& RepresentationHandlers() {
+  static const std::map<std::string, Handler> handlers = {};
+  return handlers;
+}
+
+}  // namespace midlayer::reference
