@@ -35,20 +35,55 @@ void Batcher::Push(std::vector<Row> rows) {
   changed_.notify_all();
 }
 
-std::optional<Batch> Batcher::Next() {
+void Batcher::PushBackground(std::function<void(bool run)> work) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!closed_) {
+      background_.push_back(std::move(work));
+      changed_.notify_all();
+      return;
+    }
+  }
+  work(false);
+}
+
+std::optional<Work> Batcher::Next(bool background_is_due) {
   while (true) {
     std::unique_lock lock(mutex_);
     runner_is_free_ = true;
     changed_.notify_all();
-    changed_.wait(lock, [this] { return ahead_.has_value() || closed_; });
+    const auto background_may_run = [&] { return !background_.empty() && (background_is_due || NoRowsWait()); };
+    changed_.wait(lock, [&] { return ahead_.has_value() || closed_ || background_may_run(); });
     runner_is_free_ = false;
     if (closed_) return std::nullopt;
-    std::optional<Batch> ahead = std::exchange(ahead_, std::nullopt);
-    changed_.notify_all();
-    lock.unlock();
-    Batch batch = DropUnwanted(*std::move(ahead), clock_());
-    if (!batch.rows.empty()) return batch;
+    if (background_may_run()) {
+      Work work{.background = std::move(background_.front())};
+      background_.pop_front();
+      return work;
+    }
+    if (std::optional<Batch> batch = TakeAhead(lock)) return Work{.batch = *std::move(batch)};
   }
+}
+
+std::optional<Batch> Batcher::NextIfWaiting() {
+  while (true) {
+    std::unique_lock lock(mutex_);
+    runner_is_free_ = true;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return ahead_.has_value() || closed_ || NoRowsWait(); });
+    runner_is_free_ = false;
+    if (closed_ || !ahead_.has_value()) return std::nullopt;
+    if (std::optional<Batch> batch = TakeAhead(lock)) return batch;
+  }
+}
+
+std::optional<Batch> Batcher::TakeAhead(std::unique_lock<std::mutex>& lock) {
+  std::optional<Batch> ahead = std::exchange(ahead_, std::nullopt);
+  changed_.notify_all();
+  lock.unlock();
+  Batch batch = DropUnwanted(*std::move(ahead), clock_());
+  if (batch.rows.empty()) return std::nullopt;
+  return batch;
 }
 
 void Batcher::QueueChanged() const {
@@ -66,11 +101,14 @@ void Batcher::AssembleLoop() {
     const absl::Time now = clock_();
     std::vector<Row> rows = queue_.Take(now);
     QueueChanged();
-    if (rows.empty()) continue;  // all of them had ended
-    lock.unlock();
-    Batch batch = Assemble(std::move(rows), now);
-    lock.lock();
-    ahead_ = std::move(batch);
+    if (!rows.empty()) {  // else all of them had ended
+      assembling_ = true;
+      lock.unlock();
+      Batch batch = Assemble(std::move(rows), now);
+      lock.lock();
+      assembling_ = false;
+      ahead_ = std::move(batch);
+    }
     changed_.notify_all();
   }
   // Closed: nobody adds to the queue or takes from the slot any more.
@@ -87,11 +125,14 @@ void Batcher::AssembleLoop() {
 }
 
 void Batcher::Close() {
+  std::deque<std::function<void(bool)>> background;
   {
     std::lock_guard lock(mutex_);
     closed_ = true;
+    background.swap(background_);
     changed_.notify_all();
   }
+  for (const auto& work : background) work(false);
   if (assembler_.joinable()) assembler_.join();
 }
 

@@ -3,6 +3,7 @@
 #define MIDLAYER_SERVER_ENGINE_BATCHER_H_
 
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -14,6 +15,13 @@
 #include "server/engine/batch_queue.h"
 
 namespace midlayer {
+
+// Work for the runner: a batch, or (without rows) background work.
+struct Work {
+  Batch batch;
+  // Called with false where it is not to run any more.
+  std::function<void(bool run)> background;
+};
 
 // While the runner works, one batch is assembled ahead: as soon as enough waits to fill it. If less waits, the choice
 // is left until the runner is free, so that rows that arrive meanwhile come along and batches do not fall apart into
@@ -30,11 +38,17 @@ class Batcher {
 
   void Push(std::vector<Row> rows);
 
-  // Waits for the next batch. Nothing once the batcher is closed. Rows of requests that ended while the batch lay ready
-  // are not in it.
-  std::optional<Batch> Next();
+  // Work that the runner gets where no rows wait, or before them where its share is due. In order of arrival.
+  void PushBackground(std::function<void(bool run)> work);
 
-  // Ends what waits, and what is pushed later, with UNAVAILABLE. Returns when what waits has ended. For one thread.
+  // Waits for the next work. Nothing once the batcher is closed. Rows of requests that ended while the batch lay ready
+  // are not in it. `background_is_due`: background work, where there is any, goes before rows.
+  std::optional<Work> Next(bool background_is_due = false);
+  // For the runner in the midst of background work: the next batch if rows wait, else nothing, at once.
+  std::optional<Batch> NextIfWaiting();
+
+  // Ends what waits, and what is pushed later, with UNAVAILABLE (background work by calling it with false). Returns
+  // when what waits has ended. For one thread.
   void Close();
 
   int64_t waiting_rows() const;
@@ -42,8 +56,11 @@ class Batcher {
 
  private:
   void AssembleLoop();
-  // mutex_ is held.
+  // The batch that lies ready, without unwanted rows; nothing where none is left. Unlocks `lock`, which holds mutex_.
+  std::optional<Batch> TakeAhead(std::unique_lock<std::mutex>& lock);
+  // mutex_ is held for the rest.
   void QueueChanged() const;
+  bool NoRowsWait() const { return !ahead_.has_value() && queue_.rows() == 0 && !assembling_; }
 
   const Clock clock_;
   const OnChange on_change_;
@@ -52,7 +69,9 @@ class Batcher {
   std::condition_variable changed_;
   // Guarded by mutex_.
   BatchQueue queue_;
-  std::optional<Batch> ahead_;   // the one slot
+  std::optional<Batch> ahead_;  // the one slot
+  bool assembling_ = false;     // the assembler has rows in its hands
+  std::deque<std::function<void(bool run)>> background_;
   bool runner_is_free_ = false;  // a thread is in Next()
   bool closed_ = false;
 

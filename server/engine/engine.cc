@@ -1,6 +1,7 @@
 #include "server/engine/engine.h"
 
 #include <algorithm>
+#include <future>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -120,13 +121,63 @@ absl::StatusOr<Row> Engine::TokenizeText(const std::shared_ptr<Request>& request
              .queued = options_.clock()};
 }
 
-void Engine::RunLoop() {
-  while (std::optional<Batch> batch = batcher_.Next()) {
-    for (const Row& row : batch->rows) {
-      telemetry_->StageTook(Telemetry::Stage::kQueue, absl::ToDoubleSeconds(batch->assembled - row.queued));
-    }
-    RunAndDeliver(*std::move(batch));
+absl::StatusOr<Engine::Encoded> Engine::Encode(const std::string& prompt, const std::string& text) const {
+  Encoded encoded;
+  if (!options_.include_prompt && !prompt.empty()) {
+    MIDLAYER_ASSIGN_OR_RETURN(encoded.pool_begin, tokenizer_->PromptTokens(prompt));
   }
+  MIDLAYER_ASSIGN_OR_RETURN(Encoding encoding, tokenizer_->Encode(prompt + text, Truncation::kRight));
+  if (static_cast<size_t>(encoded.pool_begin) >= encoding.ids.size()) {
+    return absl::InvalidArgumentError("prompt: expected room for the text behind it, found none");
+  }
+  encoded.ids = std::move(encoding.ids);
+  encoded.truncated = encoding.truncated;
+  return encoded;
+}
+
+absl::Status Engine::RunStates(const PackedTokens& batch, State state, Runner::StatesTap tap) {
+  // Shared: the caller may be gone while set_value() still returns.
+  auto ended = std::make_shared<std::promise<absl::Status>>();
+  std::future<absl::Status> end = ended->get_future();
+  batcher_.PushBackground([this, &batch, state, tap, ended](bool run) {
+    if (!run) return ended->set_value(absl::UnavailableError("the server is shutting down"));
+    absl::Time step = options_.clock();
+    ended->set_value(runner_->RunStates(batch, state, [&](int layer, absl::Span<const float> states_PD) {
+      const bool go_on = tap(layer, states_PD);
+      share_.BackgroundTook(options_.clock() - step);
+      StepAside();
+      step = options_.clock();
+      return go_on;
+    }));
+  });
+  return end.get();
+}
+
+void Engine::StepAside() {
+  while (!share_.IsDue()) {
+    std::optional<Batch> batch = batcher_.NextIfWaiting();
+    if (!batch.has_value()) return;
+    RunBatch(*std::move(batch));
+  }
+}
+
+void Engine::RunLoop() {
+  while (std::optional<Work> work = batcher_.Next(share_.IsDue())) {
+    if (work->background != nullptr) {
+      work->background(true);
+    } else {
+      RunBatch(std::move(work->batch));
+    }
+  }
+}
+
+void Engine::RunBatch(Batch batch) {
+  for (const Row& row : batch.rows) {
+    telemetry_->StageTook(Telemetry::Stage::kQueue, absl::ToDoubleSeconds(batch.assembled - row.queued));
+  }
+  const absl::Time start = options_.clock();
+  RunAndDeliver(std::move(batch));
+  share_.RestTook(options_.clock() - start);
 }
 
 void Engine::RunAndDeliver(Batch batch) {

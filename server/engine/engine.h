@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "server/engine/admission.h"
+#include "server/engine/background_share.h"
 #include "server/engine/batcher.h"
 #include "server/engine/request.h"
 #include "server/engine/runner.h"
@@ -41,6 +42,19 @@ class Engine {
   // INVALID_ARGUMENT (names the text), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE, INTERNAL.
   std::shared_ptr<Request> Embed(EmbedTask task, WhenFull when_full, Request::Done done);
 
+  // Shows `tap` the states of every layer for `batch` (see Runner::RunStates), behind whatever Embed asks for: runs
+  // where no text waits, steps aside between two layers, and gets a tenth of the runner's time at least. Blocks; `tap`
+  // is called on the runner's thread. Errors: UNAVAILABLE where the engine closes first, INTERNAL.
+  absl::Status RunStates(const PackedTokens& batch, State state, Runner::StatesTap tap);
+  // The same tokens for the same text as Embed(), with what is not to be pooled; `truncated` where tokens were cut from
+  // the end. INVALID_ARGUMENT where the text cannot be encoded.
+  struct Encoded {
+    std::vector<int32_t> ids;
+    int pool_begin = 0;
+    bool truncated = false;
+  };
+  absl::StatusOr<Encoded> Encode(const std::string& prompt, const std::string& text) const;
+
  private:
   struct Tokenizing;  // the rows of a request while they come into being
 
@@ -49,6 +63,9 @@ class Engine {
   void Tokenize(const std::shared_ptr<Tokenizing>& work, size_t first, size_t end);
   absl::StatusOr<Row> TokenizeText(const std::shared_ptr<Request>& request, size_t text, int prompt_tokens);
   void RunLoop();
+  // Runs what waits for a batch, until nothing does or background work is due again.
+  void StepAside();
+  void RunBatch(Batch batch);
   // Runs `batch`; where that fails, its halves, so that one bad row fails no other.
   void RunAndDeliver(Batch batch);
 
@@ -56,6 +73,7 @@ class Engine {
   const Options options_;
   const Tokenizer* const tokenizer_;
   const std::unique_ptr<Runner> runner_;  // used by runner_thread_ only
+  BackgroundShare share_;                 // used by runner_thread_ only
   Telemetry* const telemetry_;
   Admission admission_;
   Batcher batcher_;

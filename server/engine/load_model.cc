@@ -55,7 +55,7 @@ absl::Status WarmUp(const Transformer& transformer) {
       .ids = std::vector<int32_t>(8, 0), .offsets = {0, 8}, .last_layer = {transformer.max_layer()}};
   return CatchTorch([&] {
     const c10::InferenceMode inference;
-    transformer.Run(batch, [](int, const at::Tensor&) {});
+    transformer.Run(batch, [](int, const at::Tensor&) { return true; });
   });
 }
 

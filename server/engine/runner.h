@@ -4,7 +4,9 @@
 
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "server/engine/batch.h"
 
 namespace midlayer {
@@ -15,6 +17,13 @@ class Runner {
 
   // For each row of `batch`, its pooled vectors, one for each of row.request->slots. Called from one thread.
   virtual absl::StatusOr<std::vector<std::vector<std::vector<float>>>> Run(const Batch& batch) = 0;
+
+  // Takes the states of a layer: (P', D) float32, row-major, of the tokens of the first batch.RowsAt(layer) rows; they
+  // may be read during the call only. False ends the pass.
+  using StatesTap = absl::FunctionRef<bool(int layer, absl::Span<const float> states_PD)>;
+  // Runs `batch` and shows the states of every layer, in order, on the host. Called from the same thread as Run(),
+  // which `tap` may call.
+  virtual absl::Status RunStates(const PackedTokens& batch, State state, StatesTap tap) = 0;
 };
 
 }  // namespace midlayer

@@ -106,6 +106,17 @@ class TorchRunner : public Runner {
     return result;
   }
 
+  absl::Status RunStates(const PackedTokens& batch, State state, StatesTap tap) override {
+    return CatchTorch([&] {
+      const c10::InferenceMode inference;
+      transformer_->Run(batch, [&](int layer, const at::Tensor& states_PD) {
+        const at::Tensor host_PD =
+            (state == State::kNormed ? transformer_->Normed(layer, states_PD) : states_PD).to(at::kCPU).contiguous();
+        return tap(layer, absl::MakeConstSpan(host_PD.const_data_ptr<float>(), static_cast<size_t>(host_PD.numel())));
+      });
+    });
+  }
+
  private:
   std::vector<std::vector<std::vector<float>>> RunUnguarded(const Batch& batch) {
     const c10::InferenceMode inference;
@@ -119,6 +130,7 @@ class TorchRunner : public Runner {
       if (on_cpu) telemetry_->LayerTook(layer, layer_seconds);
       collector.Take(layer, states_PD);
       pool += stopwatch.Lap();
+      return true;
     });
     auto result = collector.Finish();
     pool += stopwatch.Lap();

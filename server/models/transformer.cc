@@ -54,7 +54,7 @@ at::Tensor ActivateDense(DenseSpec::Activation activation, const at::Tensor& x) 
 
 void Transformer::Run(const PackedTokens& batch, Tap tap) const {
   at::Tensor x_PD = Embed(batch);
-  tap(0, x_PD);
+  if (!tap(0, x_PD)) return;
   int64_t rows = 0;
   std::vector<RowGroup> groups;
   BiasByLength bias;
@@ -67,7 +67,7 @@ void Transformer::Run(const PackedTokens& batch, Tap tap) const {
     }
     x_PD = RunBlock(blocks_[layer - 1], x_PD, groups, bias);
     if (layer == arch_.layers && arch_.final_norm) x_PD = final_norm_(x_PD);
-    tap(layer, x_PD);
+    if (!tap(layer, x_PD)) return;
   }
 }
 

@@ -38,8 +38,8 @@ class Transformer {
                                                            const Options& options, const std::string& base_digest);
 
   // Called after each layer 0…last with the states (P', D), float32, of the rows that are computed up to that layer:
-  // the first batch.RowsAt(layer) ones. The tensor may be kept or read during the call only.
-  using Tap = absl::FunctionRef<void(int layer, const at::Tensor& states_PD)>;
+  // the first batch.RowsAt(layer) ones. The tensor may be kept or read during the call only. False ends the pass.
+  using Tap = absl::FunctionRef<bool(int layer, const at::Tensor& states_PD)>;
 
   // Runs `batch` and stops after its deepest layer (at most max_layer()). Layer 0 is the embedding output, layer ℓ the
   // output of block ℓ, the last layer L that after the final norm: hidden_states[ℓ] of transformers.

@@ -1,8 +1,10 @@
 #include "server/engine/batcher.h"
 
 #include <atomic>
+#include <functional>
 #include <future>
 #include <map>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -17,10 +19,10 @@ using testing::ElementsAre;
 
 absl::Time Epoch() { return Second(0); }
 
-std::vector<size_t> TextsOf(const std::optional<Batch>& batch) {
+std::vector<size_t> TextsOf(const std::optional<Work>& work) {
   std::vector<size_t> texts;
-  if (batch.has_value()) {
-    for (const Row& row : batch->rows) texts.push_back(row.text);
+  if (work.has_value()) {
+    for (const Row& row : work->batch.rows) texts.push_back(row.text);
   }
   return texts;
 }
@@ -42,11 +44,11 @@ class BatcherTest : public testing::Test {
 };
 
 TEST_F(BatcherTest, AnIdleRunnerGetsASingleRowAtOnce) {
-  std::future<std::optional<Batch>> next = std::async(std::launch::async, [this] { return batcher_.Next(); });
+  std::future<std::optional<Work>> next = std::async(std::launch::async, [this] { return batcher_.Next(); });
   Push(7, 1);
-  const std::optional<Batch> batch = next.get();
-  EXPECT_THAT(TextsOf(batch), ElementsAre(7));
-  EXPECT_EQ(batch->assembled, Epoch());
+  const std::optional<Work> work = next.get();
+  EXPECT_THAT(TextsOf(work), ElementsAre(7));
+  EXPECT_EQ(work->batch.assembled, Epoch());
   EXPECT_EQ(batcher_.waiting_rows(), 0);
   EXPECT_EQ(batcher_.waiting_tokens(), 0);
 }
@@ -64,6 +66,55 @@ TEST_F(BatcherTest, RowsThatArriveWhileTheRunnerWorksShareABatch) {
     ASSERT_EQ(batcher_.waiting_rows(), 3) << "round " << round;
     ASSERT_THAT(TextsOf(batcher_.Next()), ElementsAre(1, 2, 3)) << "round " << round;
   }
+}
+
+// Background work, that adds `name` to `done` ("-name" where it is not to run).
+std::function<void(bool)> Noting(std::vector<std::string>* done, const std::string& name) {
+  return [done, name](bool run) { done->push_back(run ? name : "-" + name); };
+}
+
+TEST_F(BatcherTest, BackgroundWorkRunsWhereNoRowsWait) {
+  std::vector<std::string> done;
+  batcher_.PushBackground(Noting(&done, "first"));
+  batcher_.PushBackground(Noting(&done, "second"));
+  Push(1, 1);
+  EXPECT_THAT(TextsOf(batcher_.Next()), ElementsAre(1)) << "rows go before it";
+  batcher_.Next()->background(true);
+  Push(2, 1);
+  EXPECT_THAT(TextsOf(batcher_.Next()), ElementsAre(2));
+  batcher_.Next()->background(true);
+  EXPECT_THAT(done, ElementsAre("first", "second"));
+}
+
+TEST_F(BatcherTest, BackgroundWorkThatIsDueGoesBeforeRows) {
+  std::vector<std::string> done;
+  Push(1, 1);
+  batcher_.PushBackground(Noting(&done, "due"));
+  batcher_.Next(/*background_is_due=*/true)->background(true);
+  EXPECT_THAT(done, ElementsAre("due"));
+  EXPECT_THAT(TextsOf(batcher_.Next(/*background_is_due=*/true)), ElementsAre(1)) << "none is left";
+}
+
+TEST_F(BatcherTest, InTheMidstOfBackgroundWorkTheRunnerGetsRowsOnlyWhereSomeWait) {
+  EXPECT_FALSE(batcher_.NextIfWaiting().has_value());
+  Push(1, 1);
+  const std::optional<Batch> batch = batcher_.NextIfWaiting();
+  ASSERT_TRUE(batch.has_value());
+  EXPECT_EQ(batch->rows[0].text, 1);
+  EXPECT_FALSE(batcher_.NextIfWaiting().has_value());
+  const Tracked ended = Track(TaskOf(1));
+  batcher_.Push({RowOf(ended.request, 1)});
+  ended.request->Cancel();
+  EXPECT_FALSE(batcher_.NextIfWaiting().has_value()) << "rows of an ended request are none";
+}
+
+TEST_F(BatcherTest, CloseTellsBackgroundWorkThatItWillNotRun) {
+  std::vector<std::string> done;
+  batcher_.PushBackground(Noting(&done, "waiting"));
+  batcher_.Close();
+  batcher_.PushBackground(Noting(&done, "late"));
+  EXPECT_THAT(done, ElementsAre("-waiting", "-late"));
+  EXPECT_FALSE(batcher_.NextIfWaiting().has_value());
 }
 
 TEST_F(BatcherTest, AFullBatchIsAssembledWhileTheRunnerWorks) {
@@ -105,7 +156,7 @@ TEST_F(BatcherTest, CloseEndsTheBatchThatWasAssembledAhead) {
 }
 
 TEST_F(BatcherTest, CloseWakesTheRunner) {
-  std::future<std::optional<Batch>> next = std::async(std::launch::async, [this] { return batcher_.Next(); });
+  std::future<std::optional<Work>> next = std::async(std::launch::async, [this] { return batcher_.Next(); });
   batcher_.Close();
   EXPECT_FALSE(next.get().has_value());
 }
@@ -114,7 +165,7 @@ TEST_F(BatcherTest, BatchesOfEndedRowsAreNotHandedOut) {
   const Tracked ended = Track(TaskOf(1));
   batcher_.Push({RowOf(ended.request, 1)});
   ended.request->Cancel();
-  std::future<std::optional<Batch>> next = std::async(std::launch::async, [this] { return batcher_.Next(); });
+  std::future<std::optional<Work>> next = std::async(std::launch::async, [this] { return batcher_.Next(); });
   Until([this] { return batcher_.waiting_rows() == 0; });
   Push(5, 1);
   EXPECT_THAT(TextsOf(next.get()), ElementsAre(5));
@@ -132,10 +183,10 @@ TEST(BatcherReadyTest, RowsThatEndedMeanwhileAreLeftOut) {
   Until([&] { return batcher.waiting_rows() == 0; });
   cancelled.request->Cancel();
   now = 20;
-  const std::optional<Batch> batch = batcher.Next();
-  EXPECT_THAT(TextsOf(batch), ElementsAre(1));
-  EXPECT_THAT(batch->packed.offsets, ElementsAre(0, 3)) << "packed anew";
-  EXPECT_EQ(batch->assembled, Second(10));
+  const std::optional<Work> work = batcher.Next();
+  EXPECT_THAT(TextsOf(work), ElementsAre(1));
+  EXPECT_THAT(work->batch.packed.offsets, ElementsAre(0, 3)) << "packed anew";
+  EXPECT_EQ(work->batch.assembled, Second(10));
   EXPECT_EQ(late.outcome->status().code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(wanted.outcome->times(), 0);
   batcher.Close();
@@ -156,7 +207,7 @@ TEST(BatcherChangeTest, TellsHowMuchWaits) {
   const Tracked tracked = Track(TaskOf(3));
   batcher.Push({RowOf(tracked.request, 4, 0), RowOf(tracked.request, 5, 1)});
   batcher.Push({RowOf(tracked.request, 6, 2)});
-  EXPECT_EQ(batcher.Next()->packed.rows(), 3);
+  EXPECT_EQ(batcher.Next()->batch.packed.rows(), 3);
   batcher.Close();
   ASSERT_GE(told.size(), 3u);
   EXPECT_EQ(told[0], (std::pair<int64_t, int64_t>(2, 9)));
@@ -190,11 +241,11 @@ TEST(BatcherThreadsTest, ConcurrentPushesLoseNothingAndKeepTheirOrder) {
     });
   }
   for (int rows = 0; rows < kThreads * kRows;) {
-    const std::optional<Batch> batch = batcher.Next();
-    ASSERT_TRUE(batch.has_value());
-    ASSERT_LE(batch->packed.tokens(), 50);
-    for (const Row& row : batch->rows) received[row.request.get()].push_back(row.text);
-    rows += static_cast<int>(batch->rows.size());
+    const std::optional<Work> work = batcher.Next();
+    ASSERT_TRUE(work.has_value());
+    ASSERT_LE(work->batch.packed.tokens(), 50);
+    for (const Row& row : work->batch.rows) received[row.request.get()].push_back(row.text);
+    rows += static_cast<int>(work->batch.rows.size());
   }
   for (std::thread& thread : threads) thread.join();
   batcher.Close();
@@ -216,8 +267,8 @@ TEST(BatcherThreadsTest, CloseAtAnyMomentEndsEveryRequest) {
         for (const Tracked& tracked : requests) batcher.Push({RowOf(tracked.request, 3)});
       });
       std::thread runner([&] {
-        while (const std::optional<Batch> batch = batcher.Next()) {
-          for (const Row& row : batch->rows) {
+        while (const std::optional<Work> work = batcher.Next()) {
+          for (const Row& row : work->batch.rows) {
             row.request->Deliver(row.text, {{1}}, absl::ZeroDuration(), absl::ZeroDuration());
           }
         }

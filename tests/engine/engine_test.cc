@@ -435,5 +435,64 @@ TEST_F(EngineTest, EveryRequestOfManyThreadsIsAnsweredOnce) {
   }
 }
 
+PackedTokens Packed(std::vector<int32_t> ids) {
+  const auto tokens = static_cast<int64_t>(ids.size());
+  return {.ids = std::move(ids), .offsets = {0, tokens}, .last_layer = {FakeModel::kLayers - 1}};
+}
+
+TEST_F(EngineTest, ShowsTheStatesOfEveryLayerInOrder) {
+  Start();
+  std::vector<std::vector<float>> seen;
+  const absl::Status ended = engine_->RunStates(Packed({3, 4}), State::kRaw, [&](int layer, auto states) {
+    EXPECT_EQ(layer, static_cast<int>(seen.size()));
+    seen.emplace_back(states.begin(), states.end());
+    return true;
+  });
+  EXPECT_TRUE(ended.ok()) << ended;
+  EXPECT_THAT(seen, ElementsAre(ElementsAre(3, 4), ElementsAre(6, 8)));
+}
+
+TEST_F(EngineTest, AStatesPassStepsAsideBetweenTwoLayersForWhoeverWaits) {
+  Start();
+  Tracked embed;
+  const absl::Status ended = engine_->RunStates(Packed({3, 4}), State::kRaw, [&](int layer, auto) {
+    Advance(absl::Milliseconds(5));
+    if (layer == 0) {
+      embed = Embed(Texts({"the"}));
+      WaitForQueue(1);
+    } else {
+      EXPECT_EQ(embed.outcome->times(), 1) << "answered in the midst of the pass";
+    }
+    return true;
+  });
+  EXPECT_TRUE(ended.ok()) << ended;
+  EXPECT_TRUE(embed.outcome->status().ok());
+}
+
+TEST_F(EngineTest, AStatesPassEndsWhereItIsToldToAndWhereTheModelFails) {
+  Start();
+  int layers = 0;
+  EXPECT_TRUE(engine_->RunStates(Packed({3}), State::kRaw, [&](int, auto) { return ++layers < 1; }).ok());
+  EXPECT_EQ(layers, 1);
+  const absl::Status failed = engine_->RunStates(Packed({kPoison}), State::kRaw, [](int, auto) { return true; });
+  EXPECT_EQ(failed.code(), absl::StatusCode::kInternal);
+  EXPECT_TRUE(Embed(Texts({"the"})).outcome->status().ok()) << "harmed nobody else";
+}
+
+TEST_F(EngineTest, EncodesForStatesAsForEmbed) {
+  Start();
+  EXPECT_EQ(engine_->Encode("", "the layer").value().ids, IdsOf("the layer"));
+  EXPECT_EQ(engine_->Encode("the ", "layer").value().ids, IdsOf("the layer"));
+  EXPECT_EQ(engine_->Encode("the ", "layer").value().pool_begin, 0);
+  std::string long_text;
+  for (int i = 0; i < 100; ++i) long_text += "the ";
+  const Engine::Encoded cut = engine_->Encode("", long_text).value();
+  EXPECT_TRUE(cut.truncated);
+  EXPECT_EQ(cut.ids.size(), 66u);
+  options_.include_prompt = false;
+  Start();
+  EXPECT_GT(engine_->Encode("the ", "layer").value().pool_begin, 0);
+}
+
 }  // namespace
 }  // namespace midlayer

@@ -44,6 +44,9 @@ struct FakeModel {
     for (const auto& batch : batches) rows.push_back(batch.size());
     return rows;
   }
+  // The states of RunStates(): two layers of one dimension, each token's id times the layer's number + 1.
+  static constexpr int kLayers = 2;
+
   bool Saw(const std::vector<int32_t>& ids) {
     std::lock_guard lock(mutex);
     return std::any_of(batches.begin(), batches.end(),
@@ -80,6 +83,18 @@ class FakeRunner : public Runner {
       }
     }
     return results;
+  }
+
+  absl::Status RunStates(const PackedTokens& batch, State, StatesTap tap) override {
+    if (std::find(batch.ids.begin(), batch.ids.end(), kPoison) != batch.ids.end()) {
+      return absl::InternalError("the fake model fails on vu");
+    }
+    for (int layer = 0; layer < FakeModel::kLayers; ++layer) {
+      std::vector<float> states;
+      for (const int32_t id : batch.ids) states.push_back(static_cast<float>(id * (layer + 1)));
+      if (!tap(layer, states)) return absl::OkStatus();
+    }
+    return absl::OkStatus();
   }
 
  private:

@@ -98,6 +98,9 @@ class GatedRunner final : public Runner {
     if (const absl::Status passed = gate_->Pass(batch); !passed.ok()) return passed;
     return inner_->Run(batch);
   }
+  absl::Status RunStates(const PackedTokens& batch, State state, StatesTap tap) override {
+    return inner_->RunStates(batch, state, tap);
+  }
 
  private:
   const std::unique_ptr<Runner> inner_;
