@@ -5,9 +5,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-build_packages=(ca-certificates cmake g++ ninja-build pkg-config python3-pip libabsl-dev libcli11-dev libgmock-dev libgrpc++-dev
-  libgtest-dev libprotobuf-dev libspdlog-dev libssl-dev nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler
-  protobuf-compiler-grpc)
+build_packages=(ca-certificates cmake g++ ninja-build pkg-config python3-pip libabsl-dev libboost-math-dev libcli11-dev
+  libgmock-dev libgrpc++-dev libgtest-dev libprotobuf-dev libspdlog-dev libssl-dev nlohmann-json3-dev prometheus-cpp-dev
+  protobuf-compiler protobuf-compiler-grpc)
 test_packages=(clang-format-19 python3-venv)
 oldest_cargo=1.85
 oldest_go=1.25
