@@ -5,10 +5,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-build_packages=(ca-certificates cmake g++ ninja-build pkg-config python3-pip libabsl-dev libboost-math-dev libcli11-dev
-  libgmock-dev libgrpc++-dev libgtest-dev libprotobuf-dev libspdlog-dev libssl-dev nlohmann-json3-dev prometheus-cpp-dev
-  protobuf-compiler protobuf-compiler-grpc)
-test_packages=(clang-format-19 python3-venv)
+build_packages=(ca-certificates cmake g++ ninja-build pkg-config python3-pip python3-setuptools python3-wheel libabsl-dev
+  libboost-math-dev libcli11-dev libgmock-dev libgrpc++-dev libgtest-dev libprotobuf-dev libspdlog-dev libssl-dev
+  libutf8proc-dev nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc)
+test_packages=(clang-format-19 openssl python3-venv redis-tools)
 oldest_cargo=1.85
 oldest_go=1.25
 
@@ -64,6 +64,21 @@ set_up_torch_and_model() {
   printf '%s\n' "$wanted" >$stamp
 }
 
+# The C library hiredis with TLS, which Debian's has not, out of the source package of its Python wrapper: only those files
+# are taken. pip checks the digest and asks for the package's metadata; nothing is built.
+set_up_hiredis() {
+  cmp -s tools/requirements-hiredis.txt .deps/hiredis/requirements.txt && return
+  say "Downloading hiredis 1.5"
+  rm -rf .deps/staging .deps/hiredis
+  PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 /usr/bin/python3 -m pip download --quiet --require-hashes --no-deps \
+    --no-binary :all: --no-build-isolation --dest .deps/staging --requirement tools/requirements-hiredis.txt
+  tar -xzf .deps/staging/hiredis-*.tar.gz -C .deps/staging
+  mkdir -p .deps/hiredis
+  mv .deps/staging/hiredis-*/vendor/hiredis .deps/hiredis/
+  cp tools/requirements-hiredis.txt .deps/hiredis/requirements.txt
+  rm -rf .deps/staging
+}
+
 set_up_cargo() {
   if ! at_least "$(cargo --version 2>/dev/null | cut -d' ' -f2)" $oldest_cargo; then install_packages cargo-web rustc-web; fi
   at_least "$(cargo --version 2>/dev/null | cut -d' ' -f2)" $oldest_cargo || fail "cargo $oldest_cargo or newer not found"
@@ -106,6 +121,10 @@ set_up_promtool() {
   rm -rf .deps/prometheus
 }
 
+# The program redis-server without Debian's package of that name, which would start one: it is redis-check-rdb of
+# redis-tools, called by another name.
+set_up_redis_server() { ln -sf /usr/bin/redis-check-rdb .deps/bin/redis-server; }
+
 # set_up_venv FOLDER REQUIREMENTS
 set_up_venv() {
   cmp -s "$2" "$1/requirements.txt" && return
@@ -121,6 +140,7 @@ mkdir -p .deps/bin
 install_packages "${build_packages[@]}"
 set_up_cargo
 set_up_torch_and_model
+set_up_hiredis
 case "${1:-}" in
   "") ;;
   --tests)
@@ -128,6 +148,7 @@ case "${1:-}" in
     install_go_tool github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
     install_go_tool github.com/bufbuild/buf/cmd/buf@v1.75.0
     set_up_promtool
+    set_up_redis_server
     set_up_venv .deps/venv tests/e2e/requirements.txt
     ;;
   --bench)
