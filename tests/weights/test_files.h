@@ -15,8 +15,8 @@ namespace midlayer {
 // A directory of its own for each test, removed at the end.
 class TempDir {
  public:
-  TempDir() {
-    std::string path = (std::filesystem::temp_directory_path() / "midlayer_weights_XXXXXX").string();
+  explicit TempDir(const std::filesystem::path& parent = std::filesystem::temp_directory_path()) {
+    std::string path = (parent / "midlayer_test_XXXXXX").string();
     path_ = mkdtemp(path.data());
   }
   ~TempDir() { std::filesystem::remove_all(path_); }
