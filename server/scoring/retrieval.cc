@@ -3,61 +3,48 @@
 #include <ATen/TensorOperators.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/status.h"
 #include "server/scoring/vectors.h"
+#include "server/statistics/retrieval.h"
 
 namespace midlayer {
 namespace {
 
-constexpr int64_t kDepth = 10;
+constexpr int kDepth = 10;
 
 using Indices = std::vector<int64_t>;
 
 // The rank of passage `index` for a query with these similarities.
-int64_t RankOf(absl::Span<const float> similarities, int64_t index) {
+int RankOf(absl::Span<const float> similarities, int64_t index) {
   const auto at = static_cast<size_t>(index);
   const float own = similarities[at];
   const auto before = std::count_if(similarities.begin(), similarities.end(), [own](float s) { return s > own; });
   const auto equal = std::count(similarities.begin(), similarities.begin() + index, own);
-  return 1 + before + equal;
+  return static_cast<int>(1 + before + equal);
 }
 
-// The ranks of the relevant passages of each query, ascending.
-std::vector<Indices> Ranks(const at::Tensor& queries_QD, const at::Tensor& passages_PD,
-                           absl::Span<const Indices> relevant) {
+// The ranks of the relevant passages of each query.
+std::vector<std::vector<int>> Ranks(const at::Tensor& queries_QD, const at::Tensor& passages_PD,
+                                    absl::Span<const Indices> relevant) {
   const at::Tensor unit_QD = UnitRows(queries_QD), unit_PD = UnitRows(passages_PD);
   const int64_t passages = unit_PD.size(0);
-  std::vector<Indices> ranks;
+  std::vector<std::vector<int>> ranks;
   ForEachBlock(unit_QD.size(0), BlockRows(passages), [&](int64_t first, int64_t count) {
     const at::Tensor block_BP = ToHost(unit_QD.narrow(0, first, count).matmul(unit_PD.t()));
     for (int64_t row = 0; row < count; ++row) {
       const absl::Span<const float> similarities(block_BP.const_data_ptr<float>() + row * passages,
                                                  static_cast<size_t>(passages));
-      Indices& of_query = ranks.emplace_back();
+      std::vector<int>& of_query = ranks.emplace_back();
       for (const int64_t index : relevant[static_cast<size_t>(first + row)]) {
         of_query.push_back(RankOf(similarities, index));
       }
-      std::sort(of_query.begin(), of_query.end());
     }
   });
   return ranks;
-}
-
-double Gain(int64_t rank) { return rank <= kDepth ? 1 / std::log2(1.0 + static_cast<double>(rank)) : 0; }
-
-// ranks: ascending, not empty.
-double NdcgAt10(const Indices& ranks) {
-  double gained = 0, ideal = 0;
-  for (size_t i = 0; i < ranks.size(); ++i) {
-    gained += Gain(ranks[i]);
-    ideal += Gain(static_cast<int64_t>(i) + 1);
-  }
-  return gained / ideal;
 }
 
 absl::Status CheckBoth(const at::Tensor& queries_QD, const at::Tensor& passages_PD) {
@@ -97,11 +84,10 @@ absl::StatusOr<RetrievalScores> ScoreRetrieval(const at::Tensor& queries_QD, con
   MIDLAYER_RETURN_IF_ERROR(CheckBoth(queries_QD, passages_PD));
   MIDLAYER_RETURN_IF_ERROR(CheckRelevant(relevant, queries_QD.size(0), passages_PD.size(0)));
   RetrievalScores scores;
-  for (const Indices& ranks : Ranks(queries_QD, passages_PD, relevant)) {
-    const auto found = std::upper_bound(ranks.begin(), ranks.end(), kDepth) - ranks.begin();
-    scores.ndcg_at_10.push_back(NdcgAt10(ranks));
-    scores.recall_at_10.push_back(static_cast<double>(found) / static_cast<double>(ranks.size()));
-    scores.reciprocal_rank.push_back(1 / static_cast<double>(ranks.front()));
+  for (const std::vector<int>& ranks : Ranks(queries_QD, passages_PD, relevant)) {
+    scores.ndcg_at_10.push_back(NdcgAt(kDepth, ranks));
+    scores.recall_at_10.push_back(RecallAt(kDepth, ranks));
+    scores.reciprocal_rank.push_back(ReciprocalRank(ranks));
   }
   return scores;
 }
@@ -111,12 +97,12 @@ absl::StatusOr<SelfRetrievalScores> ScoreSelfRetrieval(const at::Tensor& first_N
   const auto texts = static_cast<size_t>(first_ND.size(0));
   std::vector<Indices> itself(texts);
   for (size_t i = 0; i < texts; ++i) itself[i] = {static_cast<int64_t>(i)};
-  const std::vector<Indices> forth = Ranks(first_ND, second_ND, itself), back = Ranks(second_ND, first_ND, itself);
+  const std::vector<std::vector<int>> forth = Ranks(first_ND, second_ND, itself);
+  const std::vector<std::vector<int>> back = Ranks(second_ND, first_ND, itself);
   SelfRetrievalScores scores;
   for (size_t i = 0; i < texts; ++i) {
-    const auto one = static_cast<double>(forth[i].front()), other = static_cast<double>(back[i].front());
-    scores.reciprocal_rank.push_back((1 / one + 1 / other) / 2);
-    scores.hit_at_1.push_back(((one == 1) + (other == 1)) / 2.0);
+    scores.reciprocal_rank.push_back((ReciprocalRank(forth[i]) + ReciprocalRank(back[i])) / 2);
+    scores.hit_at_1.push_back((RecallAt(1, forth[i]) + RecallAt(1, back[i])) / 2);
   }
   return scores;
 }
