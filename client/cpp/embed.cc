@@ -1,9 +1,5 @@
 #include "client/cpp/embed.h"
 
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -12,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "client/cpp/embed_pipeline.h"
+#include "client/cpp/input_file.h"
 #include "client/cpp/progress.h"
 #include "server/base/status.h"
 #include "server/base/text_width.h"
@@ -45,18 +42,8 @@ absl::StatusOr<std::unique_ptr<TextSource>> OpenSource(const EmbedOptions& optio
   const bool is_named_json = options.input.ends_with(".jsonl") || options.input.ends_with(".ndjson");
   const InputFormat format =
       options.input_format.value_or(is_named_json ? InputFormat::kJsonLines : InputFormat::kText);
-  if (is_stdin) return TextsFromLines({std::shared_ptr<void>(), console.in}, format, console.in_bytes);
-  std::error_code error;
-  if (std::filesystem::is_directory(options.input, error)) {
-    return absl::NotFoundError(absl::StrCat("cannot read ", options.input, ": Is a directory"));
-  }
-  auto file = std::make_shared<std::ifstream>(options.input, std::ios::binary);
-  if (!file->is_open()) {
-    return absl::NotFoundError(absl::StrCat("cannot read ", options.input, ": ", std::strerror(errno)));
-  }
-  const bool is_plain = std::filesystem::is_regular_file(options.input, error);
-  const double bytes = is_plain ? static_cast<double>(std::filesystem::file_size(options.input, error)) : 0;
-  return TextsFromLines(std::move(file), format, bytes);
+  MIDLAYER_ASSIGN_OR_RETURN(InputFile input, OpenInput(is_stdin ? "-" : options.input, console));
+  return TextsFromLines(std::move(input.in), format, input.bytes);
 }
 
 class EmbedRun {

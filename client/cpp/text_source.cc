@@ -5,14 +5,13 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "client/cpp/line_reader.h"
 #include "nlohmann/json.hpp"
 #include "server/base/status.h"
 #include "server/base/utf8.h"
 
 namespace midlayer::cli {
 namespace {
-
-constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 absl::Status CheckUtf8(std::string_view text) {
   size_t offset = 0;
@@ -61,16 +60,17 @@ class ListSource : public TextSource {
 class LineSource : public TextSource {
  public:
   LineSource(std::shared_ptr<std::istream> in, InputFormat format, double total_bytes)
-      : in_(std::move(in)), format_(format), total_bytes_(total_bytes) {}
+      : in_(std::move(in)), lines_(in_.get(), kMaxLineBytes), format_(format), total_bytes_(total_bytes) {}
 
   bool Next(SourceText* text) override {
     do {
-      if (!ReadLine()) return false;
-    } while (line_.find_first_not_of(" \t") == std::string::npos && !too_long_);
-    text->line = line_number_;
+      if (!lines_.Next(&line_)) return false;
+    } while (IsBlank(line_) && !lines_.too_long());
+    text->line = lines_.number();
     text->text.clear();
-    text->status = too_long_ ? absl::InvalidArgumentError(absl::StrCat("longer than ", kMaxLineBytes >> 20, " MiB"))
-                             : CheckUtf8(line_);
+    text->status = lines_.too_long()
+                       ? absl::InvalidArgumentError(absl::StrCat("longer than ", kMaxLineBytes >> 20, " MiB"))
+                       : CheckUtf8(line_);
     if (!text->status.ok()) return true;
     if (format_ == InputFormat::kText) {
       text->text = std::move(line_);
@@ -83,39 +83,15 @@ class LineSource : public TextSource {
   }
 
   bool HasMoreNow() override { return in_->rdbuf()->in_avail() > 0; }
-  double position() const override { return position_; }
+  double position() const override { return lines_.position(); }
   double total() const override { return total_bytes_; }
 
  private:
-  // Reads a line into line_, without its end. False at the end of the input. What goes beyond kMaxLineBytes is dropped.
-  bool ReadLine() {
-    std::streambuf& buffer = *in_->rdbuf();
-    line_.clear();
-    too_long_ = false;
-    int byte = buffer.sbumpc();
-    if (byte == std::char_traits<char>::eof()) return false;
-    for (; byte != std::char_traits<char>::eof(); byte = buffer.sbumpc()) {
-      ++position_;
-      if (byte == '\n') break;
-      if (line_.size() < kMaxLineBytes) {
-        line_ += static_cast<char>(byte);
-      } else {
-        too_long_ = true;
-      }
-    }
-    ++line_number_;
-    if (line_number_ == 1 && line_.starts_with(kByteOrderMark)) line_.erase(0, kByteOrderMark.size());
-    if (line_.ends_with('\r')) line_.pop_back();
-    return true;
-  }
-
   const std::shared_ptr<std::istream> in_;
+  LineReader lines_;
   const InputFormat format_;
   const double total_bytes_;
-  std::string line_;
-  bool too_long_ = false;
-  int64_t line_number_ = 0;
-  double position_ = 0;
+  std::string line_;  // kept for its memory
 };
 
 }  // namespace
