@@ -1,12 +1,11 @@
 #include "client/cpp/info.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include <map>
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "client/cpp/json.h"
 #include "client/cpp/names.h"
 #include "server/base/status.h"
 #include "server/base/text_width.h"
@@ -34,16 +33,6 @@ std::string FormatSelection(const v1::GetModelResponse& model) {
     absl::StrAppend(&text, ", ", absl::FormatTime("%Y-%m-%d %H:%M UTC", created, absl::UTCTimeZone()));
   }
   return absl::StrCat(text, ", id ", selection.id());
-}
-
-std::string ToJson(const v1::GetModelResponse& model) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.add_whitespace = true;
-  options.always_print_primitive_fields = true;
-  options.preserve_proto_field_names = true;
-  std::string json;
-  (void)google::protobuf::util::MessageToJsonString(model, &json, options);  // fails on google.protobuf.Any only
-  return json;
 }
 
 absl::Status Run(const InfoOptions& options, const Console& console) {
