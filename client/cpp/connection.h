@@ -73,14 +73,17 @@ class Connection {
   // A call's end, in the words of this class. `guard` watched over the call.
   absl::Status Describe(const grpc::Status& status, const CallGuard& guard) const;
 
+  // Makes one call of a stub of channel(), watched over: `call` is given its context.
+  absl::Status Call(const std::function<grpc::Status(grpc::ClientContext*)>& call);
+
   v1::EmbeddingService::Stub& stub() { return *stub_; }
+  const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
   const ConnectionOptions& options() const { return options_; }
 
  private:
   explicit Connection(const ConnectionOptions& options);
 
   absl::Status WaitUntilReady();
-  absl::Status Call(const std::function<grpc::Status(grpc::ClientContext*)>& call);
 
   const ConnectionOptions options_;
   const std::shared_ptr<grpc::Channel> channel_;

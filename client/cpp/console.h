@@ -2,6 +2,7 @@
 #ifndef MIDLAYER_CLIENT_CPP_CONSOLE_H_
 #define MIDLAYER_CLIENT_CPP_CONSOLE_H_
 
+#include <cstddef>
 #include <istream>
 #include <ostream>
 
@@ -22,6 +23,8 @@ struct Console {
   std::ostream* err;
   bool out_is_seekable = false;  // `out` can be rewritten at an earlier place: a plain file, not opened for appending
   bool show_progress = false;    // `err` is a terminal that `out` does not write on as well
+  bool err_is_terminal = false;  // `out` may be the same one: for commands that write only at the end
+  size_t width = 100;            // columns of `out`
   double in_bytes = 0;           // size of `in`, 0 where it is not a plain file
 };
 

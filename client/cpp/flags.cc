@@ -6,9 +6,10 @@
 #include <memory>
 #include <optional>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "client/cpp/flag_group.h"
 #include "client/cpp/names.h"
+#include "client/cpp/scoring_flags.h"
 #include "server/base/help_formatter.h"
 #include "server/base/version.h"
 
@@ -16,13 +17,13 @@ namespace midlayer::cli {
 namespace {
 
 constexpr size_t kMaxOutputs = 64;
-constexpr double kMaxTimeoutSeconds = 1e9;
 
 constexpr char kAbout[] =
     "Embeddings from any layer of a transformer, from a midlayer-server.\n"
     "\n"
     "  midlayer similarity --layer=3 --layer=6 \"A man is eating food.\" \"A man eats a meal.\"\n"
-    "  midlayer embed --layer=6 --input=texts.txt --output=npy > vectors.npy";
+    "  midlayer embed --layer=6 --input=texts.txt --output=npy > vectors.npy\n"
+    "  midlayer score --dataset=labelled.jsonl --html=report.html";
 
 constexpr char kFooter[] =
     "Flags are written --layer=3 or --layer 3. Each can be given by the environment variable named beside it\n"
@@ -42,61 +43,14 @@ constexpr char kLayerHelp[] =
     "the server computes no block above it. \"selected\": the layer that was promoted on the server, else the "
     "last.";
 
-// Adds flags of one group of a command's help text.
-class Group {
- public:
-  Group(CLI::App* command, std::string name) : command_(command), name_(std::move(name)) {}
-
-  template <typename T>
-  CLI::Option* Add(const std::string& flag, T& value, const std::string& type, const std::string& help) {
-    return command_->add_option(flag, value, help)->type_name(type)->group(name_)->envname(EnvironmentName(flag));
-  }
-
-  // A flag whose words stand for values of an enum.
-  template <typename T>
-  CLI::Option* AddWord(const std::string& flag, T& value, const std::map<std::string, T>& words,
-                       const std::string& help) {
-    CLI::Option* option = Add(flag, value, "", help);
-    SetWords(option, words);
-    return option;
-  }
-
-  template <typename T>
-  static void SetWords(CLI::Option* option, const std::map<std::string, T>& words) {
-    std::string list;
-    for (const auto& [word, unused] : words) absl::StrAppend(&list, list.empty() ? "" : "|", word);
-    CLI::Validator check(
-        [words, list](std::string& word) {
-          const auto found = words.find(word);
-          if (found == words.end()) return absl::StrCat("expected ", list, ", found \"", word, "\"");
-          word = std::to_string(static_cast<int>(found->second));
-          return std::string();
-        },
-        "");
-    option->transform(check)->type_name(list);
-  }
-
- private:
-  CLI::App* command_;
-  const std::string name_;
-};
-
 std::string CheckLayer(const std::string& text) {
   std::optional<int32_t> unused;
   return ParseLayer(text, &unused) ? "" : absl::StrCat("expected a number or \"selected\", found \"", text, "\"");
 }
 
-std::string CheckSeconds(const std::string& text) {
-  double seconds = 0;
-  const bool is_good = absl::SimpleAtod(text, &seconds) && seconds >= 0 && seconds <= kMaxTimeoutSeconds;
-  return is_good ? "" : absl::StrCat("expected a number of seconds, 0 or more, found \"", text, "\"");
-}
-
 // CLI11 2.1 takes some arguments apart: "[a, b]" would become two texts, "--prompt=" would take the next argument for
 // its value, and after a first text "--" would end the command. So such arguments are marked before, and unmarked
 // after.
-constexpr char kMark = '\x01';
-
 std::vector<std::string> Mark(const std::vector<std::string>& arguments) {
   std::vector<std::string> marked;
   bool is_all_text = false;  // after "--"
@@ -115,16 +69,6 @@ std::vector<std::string> Mark(const std::vector<std::string>& arguments) {
   return marked;
 }
 
-std::string Unmark(std::string argument) {
-  if (argument.starts_with(kMark)) argument.erase(0, 1);
-  return argument;
-}
-
-std::vector<std::string> Unmark(std::vector<std::string> arguments) {
-  for (std::string& argument : arguments) argument = Unmark(std::move(argument));
-  return arguments;
-}
-
 // All that the flags of all commands write to. Lives as long as the parser.
 class Parser {
  public:
@@ -135,7 +79,6 @@ class Parser {
   Command Take(std::string* wrong);
 
  private:
-  void AddConnection(CLI::App* command, ConnectionOptions& options);
   void AddText(CLI::App* command, TextOptions& options);
   void AddEmbed();
   void AddEmbedInput();
@@ -159,6 +102,7 @@ class Parser {
   CLI::Option* similarity_texts_ = nullptr;
   InfoOptions info_options_;
   HealthOptions health_options_;
+  ScoringFlags scoring_{&app_};
 };
 
 Parser::Parser() {
@@ -169,21 +113,10 @@ Parser::Parser() {
   app_.require_subcommand(1);
   AddEmbed();
   AddSimilarity();
+  scoring_.AddCommands();
   AddInfo();
   AddHealth();
   for (CLI::App* command : app_.get_subcommands({})) command->footer("Exit codes: see midlayer --help.");
-}
-
-void Parser::AddConnection(CLI::App* command, ConnectionOptions& options) {
-  Group group(command, "Server");
-  group.Add("--target", options.target, "HOST:PORT", "The server's gRPC address; unix:PATH for a socket.")
-      ->capture_default_str();
-  group
-      .Add("--timeout", options.timeout_seconds, "SECONDS",
-           "The longest wait for one answer; 0 waits for ever. Too short a time gives up on a server that is only "
-           "busy, too long a time hides one that hangs. Connecting gets at most 10 seconds of it.")
-      ->capture_default_str()
-      ->check(CheckSeconds);
 }
 
 void Parser::AddText(CLI::App* command, TextOptions& options) {
@@ -228,7 +161,7 @@ void Parser::AddEmbed() {
       ->capture_default_str();
   AddText(embed_, embed_options_.text);
   AddEmbedInput();
-  AddConnection(embed_, embed_options_.connection);
+  AddConnectionFlags(embed_, embed_options_.connection);
 }
 
 void Parser::AddEmbedInput() {
@@ -283,7 +216,7 @@ void Parser::AddSimilarity() {
                "normed applies the model's final norm to middle layers too; raw does not.")
       ->default_str("raw");
   AddText(similarity_, similarity_options_.text);
-  AddConnection(similarity_, similarity_options_.connection);
+  AddConnectionFlags(similarity_, similarity_options_.connection);
 }
 
 void Parser::AddInfo() {
@@ -293,7 +226,7 @@ void Parser::AddInfo() {
       .AddWord("--output", info_options_.json, kFormats, "table: for people. json: the GetModel answer as it is.")
       ->default_str("table")
       ->envname("MIDLAYER_INFO_OUTPUT");
-  AddConnection(info_, info_options_.connection);
+  AddConnectionFlags(info_, info_options_.connection);
 }
 
 void Parser::AddHealth() {
@@ -302,7 +235,7 @@ void Parser::AddHealth() {
   Group(health, "Service")
       .Add("--service", health_options_.service, "NAME",
            "Ask for one service, for example midlayer.v1.EmbeddingService. Default: the server as a whole.");
-  AddConnection(health, health_options_.connection);
+  AddConnectionFlags(health, health_options_.connection);
 }
 
 Command Parser::TakeEmbed(std::string* wrong) {
@@ -344,6 +277,9 @@ Command Parser::Take(std::string* wrong) {
   if (command == embed_) return TakeEmbed(wrong);
   if (command == similarity_) return TakeSimilarity(wrong);
   if (command == info_) return info_options_;
+  if (std::optional<ScoringCommand> scoring = scoring_.Take(command, wrong)) {
+    return std::visit([](auto& options) -> Command { return std::move(options); }, *scoring);
+  }
   return health_options_;
 }
 
@@ -367,7 +303,7 @@ Command ParseCommand(std::vector<std::string> arguments, std::ostream& out, std:
   }
   if (wrong.empty()) return command;
   const std::vector<CLI::App*> commands = parser.app().get_subcommands();
-  if (commands.empty()) wrong = absl::StrCat("expected embed, similarity, info or health, found ", first);
+  if (commands.empty()) wrong = absl::StrCat("expected a command (embed, similarity, score, …), found ", first);
   std::erase(wrong, kMark);
   std::ranges::replace(wrong, '\n', ' ');
   err << "midlayer: " << wrong << "; see midlayer " << (commands.empty() ? "" : commands[0]->get_name() + " ")

@@ -1,6 +1,7 @@
 // midlayer: the command-line client.
 #include <fcntl.h>
 #include <grpc/support/log.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,12 +32,20 @@ double BytesLeft(int fd) {
   return position >= 0 && position < info.st_size ? static_cast<double>(info.st_size - position) : 0;
 }
 
+size_t TerminalWidth(int fd) {
+  constexpr size_t kDefault = 100;
+  winsize size = {};
+  return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : kDefault;
+}
+
 Console StandardConsole() {
   return {.in = &std::cin,
           .out = &std::cout,
           .err = &std::cerr,
           .out_is_seekable = IsPlainFile(STDOUT_FILENO) && (fcntl(STDOUT_FILENO, F_GETFL) & O_APPEND) == 0,
           .show_progress = isatty(STDERR_FILENO) != 0 && isatty(STDOUT_FILENO) == 0,
+          .err_is_terminal = isatty(STDERR_FILENO) != 0,
+          .width = TerminalWidth(STDOUT_FILENO),
           .in_bytes = BytesLeft(STDIN_FILENO)};
 }
 
@@ -48,6 +57,10 @@ struct Runner {
   int operator()(const SimilarityOptions& options) const { return RunSimilarity(options, console); }
   int operator()(const InfoOptions& options) const { return RunInfo(options, console); }
   int operator()(const HealthOptions& options) const { return RunHealth(options, console); }
+  int operator()(const ScoreOptions& options) const { return RunScore(options, console); }
+  int operator()(const ReportOptions& options) const { return RunReport(options, console); }
+  int operator()(const SelectionsOptions& options) const { return RunSelections(options, console); }
+  int operator()(const CompareOptions& options) const { return RunCompare(options, console); }
 };
 
 int Main(std::vector<std::string> arguments) {

@@ -7,6 +7,8 @@
 #include <ostream>
 #include <string>
 
+#include "midlayer/v1/scoring.pb.h"
+
 namespace midlayer::cli {
 
 // How far the work is.
@@ -21,7 +23,10 @@ struct ProgressState {
 // total is unknown.
 std::string FormatProgress(const ProgressState& state);
 
-// Draws that line over and over in the same place. Not thread-safe.
+// For example "[########------------]  40%  forward: 1,200 of 3,000 texts  0:06 left".
+std::string FormatProgress(const v1::ScoreProgress& progress);
+
+// Draws such a line over and over in the same place. Not thread-safe.
 class Progress {
  public:
   // Nothing is drawn where `enabled` is false. `out` must outlive the object.
@@ -32,12 +37,16 @@ class Progress {
 
   // Draws, ten times a second at most. `state.seconds` is filled in here.
   void Update(ProgressState state);
+  void Update(const v1::ScoreProgress& progress);
 
   // Removes the line, so that something else can be printed in its place.
   void Clear();
 
  private:
   using Clock = std::chrono::steady_clock;
+
+  bool IsDue() const;
+  void Draw(const std::string& line);
 
   std::ostream* out_;
   const bool enabled_;
