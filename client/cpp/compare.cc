@@ -9,8 +9,10 @@
 #include "absl/strings/str_format.h"
 #include "client/cpp/connection.h"
 #include "client/cpp/json.h"
+#include "client/cpp/report_text.h"
 #include "client/cpp/report_words.h"
 #include "nlohmann/json.hpp"
+#include "server/base/help_formatter.h"
 #include "server/base/status.h"
 #include "server/base/text_width.h"
 #include "server/statistics/wilcoxon.h"
@@ -18,10 +20,12 @@
 namespace midlayer::cli {
 namespace {
 
-constexpr size_t kNameWidth = 30;
+// Together with the gaps at most 100 columns.
+constexpr size_t kNameWidth = 26;
 constexpr size_t kPoolingWidth = 13;
-constexpr size_t kSideWidth = 16;
-constexpr size_t kTestWidth = 14;
+constexpr size_t kSideWidth = 13;
+constexpr size_t kTestWidth = 13;
+constexpr absl::string_view kGap = "  ";
 
 struct Test {
   size_t pairs = 0;
@@ -93,37 +97,39 @@ std::string FormatTest(const std::optional<Test>& test) {
 }
 
 std::string FormatSide(const Side& side) {
-  return absl::StrFormat("%3d  %s", side.layer, PadLeft(NumberFormat(*side.curve)(ValueOf(side)), 9));
+  return absl::StrCat(PadLeft(absl::StrCat(side.layer), 3), " ",
+                      PadLeft(NumberFormat(*side.curve)(ValueOf(side)), kSideWidth - 4));
 }
 
-// "A  all-MiniLM-L6-v2: layer 4, pooled by mean, …".
-std::string FormatHead(char name, const v1::ScoreReport& report) {
-  return absl::StrCat(std::string(1, name), "  ", Printable(report.model()), ", ", ExamplesSentence(report),
-                      ", chosen: ", Printable(ChoiceSentence(report)), "\n");
+std::string FormatHead(const std::string& name, const v1::ScoreReport& report, size_t width) {
+  return LabelledBlock(name, absl::StrCat(report.model(), ", ", ExamplesSentence(report)), width) +
+         LabelledBlock("", ChoiceSentence(report), width);
 }
 
-std::string FormatTable(const std::vector<Comparison>& rows, const CompareOptions& options) {
+std::string FormatTable(const std::vector<Comparison>& rows, const CompareOptions& options, size_t width) {
   const bool has_layers_test = options.layers.empty();
-  std::string text = FormatHead('A', *rows[0].a.report);
-  if (has_layers_test) text += FormatHead('B', *rows[0].b.report);
-  absl::StrAppend(&text, "\n", PadRight("", kNameWidth + 1 + kPoolingWidth), PadLeft("A: layer, value", kSideWidth),
-                  PadLeft("B: layer, value", kSideWidth + 1));
-  if (has_layers_test) text += PadLeft("p over layers", kTestWidth + 2);
-  absl::StrAppend(&text, PadLeft("p over examples", kTestWidth + 3), "\n");
+  std::string text = FormatHead("A", *rows[0].a.report, width);
+  if (has_layers_test) text += FormatHead("B", *rows[0].b.report, width);
+  absl::StrAppend(&text, "\n", PadRight("metric", kNameWidth), " ", PadRight("pooling", kPoolingWidth), kGap,
+                  PadLeft("A layer value", kSideWidth), kGap, PadLeft("B layer value", kSideWidth));
+  if (has_layers_test) absl::StrAppend(&text, kGap, PadLeft("p, layers", kTestWidth));
+  absl::StrAppend(&text, kGap, PadLeft("p, examples", kTestWidth), "\n");
   bool has_examples = false;
   for (const Comparison& row : rows) {
     absl::StrAppend(&text, PadRight(Cut(Printable(row.a.curve->metric()), kNameWidth), kNameWidth), " ",
-                    PadRight(PoolingOf(*row.a.curve), kPoolingWidth), PadLeft(FormatSide(row.a), kSideWidth),
-                    PadLeft(FormatSide(row.b), kSideWidth + 1));
-    if (has_layers_test) text += PadLeft(FormatTest(row.layers), kTestWidth + 2);
-    absl::StrAppend(&text, PadLeft(FormatTest(row.examples), kTestWidth + 3), "\n");
+                    PadRight(PoolingOf(*row.a.curve), kPoolingWidth), kGap, FormatSide(row.a), kGap, FormatSide(row.b));
+    if (has_layers_test) absl::StrAppend(&text, kGap, PadLeft(FormatTest(row.layers), kTestWidth));
+    absl::StrAppend(&text, kGap, PadLeft(FormatTest(row.examples), kTestWidth), "\n");
     has_examples |= row.examples.has_value();
   }
-  text += "\np: Wilcoxon's signed-rank test, two-sided; in brackets the number of pairs.\n";
-  if (!has_examples) {
-    text += "Over examples only where reports are of the same data and made with midlayer score --example-values.\n";
-  }
-  return text;
+  text +=
+      "\n" + Wrap(
+                 "p: Wilcoxon's signed-rank test, two-sided, over the layers' values and over those of the examples; "
+                 "in brackets the number of pairs.",
+                 0, width);
+  if (has_examples) return text;
+  return text +
+         Wrap("Over examples only where reports are of the same data and were made with --example-values.", 0, width);
 }
 
 nlohmann::ordered_json JsonOfSide(const Side& side) {
@@ -162,10 +168,11 @@ absl::Status Compare(const CompareOptions& options, const Console& console) {
     MIDLAYER_ASSIGN_OR_RETURN(rows, CompareLayers(reports.at(0), options));
   }
   if (rows.empty()) {
-    const std::string what = options.metric.empty() ? "no metric" : absl::StrCat("not the metric ", options.metric);
-    return absl::NotFoundError(absl::StrCat("nothing to compare: the reports share ", what));
+    const std::string what = options.metric.empty() ? "a metric" : absl::StrCat("the metric ", options.metric);
+    return absl::NotFoundError(
+        absl::StrCat("nothing to compare: expected ", what, " with the same pooling in each report"));
   }
-  *console.out << (options.json ? FormatJson(rows) : FormatTable(rows, options)) << std::flush;
+  *console.out << (options.json ? FormatJson(rows) : FormatTable(rows, options, console.width)) << std::flush;
   return console.out->good() ? absl::OkStatus() : absl::UnknownError("cannot write the output");
 }
 

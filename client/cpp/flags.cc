@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "client/cpp/flag_group.h"
 #include "client/cpp/names.h"
 #include "client/cpp/scoring_flags.h"
@@ -31,6 +32,8 @@ constexpr char kFooter[] =
     "\n"
     "Exit codes: 0 all is done; 1 the server refused something, or something failed; 2 wrong usage;\n"
     "3 the server cannot be reached; 130 interrupted.";
+
+constexpr char kCommandFooter[] = "Exit codes: see midlayer --help.";
 
 constexpr char kEmbedAbout[] =
     "Embeds texts: from the command line, from a file, or from standard input (-).\n"
@@ -116,7 +119,10 @@ Parser::Parser() {
   scoring_.AddCommands();
   AddInfo();
   AddHealth();
-  for (CLI::App* command : app_.get_subcommands({})) command->footer("Exit codes: see midlayer --help.");
+  for (CLI::App* command : app_.get_subcommands({})) {
+    command->footer(kCommandFooter);
+    for (CLI::App* action : command->get_subcommands({})) action->footer(kCommandFooter);
+  }
 }
 
 void Parser::AddText(CLI::App* command, TextOptions& options) {
@@ -283,6 +289,15 @@ Command Parser::Take(std::string* wrong) {
   return health_options_;
 }
 
+// "embed, similarity, … or health".
+std::string CommandNames(CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  const std::string last = names.back();
+  names.pop_back();
+  return absl::StrCat(absl::StrJoin(names, ", "), " or ", last);
+}
+
 }  // namespace
 
 Command ParseCommand(std::vector<std::string> arguments, std::ostream& out, std::ostream& err) {
@@ -302,12 +317,16 @@ Command ParseCommand(std::vector<std::string> arguments, std::ostream& out, std:
     wrong = error.what();
   }
   if (wrong.empty()) return command;
-  const std::vector<CLI::App*> commands = parser.app().get_subcommands();
-  if (commands.empty()) wrong = absl::StrCat("expected a command (embed, similarity, score, …), found ", first);
+  if (parser.app().get_subcommands().empty()) {
+    wrong = absl::StrCat("expected ", CommandNames(parser.app()), ", found ", first);
+  }
+  std::string path = "midlayer ";
+  for (auto commands = parser.app().get_subcommands(); !commands.empty(); commands = commands[0]->get_subcommands()) {
+    absl::StrAppend(&path, commands[0]->get_name(), " ");
+  }
   std::erase(wrong, kMark);
   std::ranges::replace(wrong, '\n', ' ');
-  err << "midlayer: " << wrong << "; see midlayer " << (commands.empty() ? "" : commands[0]->get_name() + " ")
-      << "--help" << std::endl;
+  err << "midlayer: " << wrong << "; see " << path << "--help" << std::endl;
   return int{kExitUsage};
 }
 

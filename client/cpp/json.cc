@@ -13,8 +13,8 @@ namespace midlayer::cli {
 namespace {
 
 absl::Status NoReport(const std::string& path, const std::string& why) {
-  return absl::InvalidArgumentError(
-      absl::StrCat(path, ": expected a report as midlayer score --output=json writes it: ", why));
+  return absl::InvalidArgumentError(absl::StrCat(
+      path == "-" ? "standard input" : path, ": expected a report as midlayer score --output=json writes it: ", why));
 }
 
 }  // namespace

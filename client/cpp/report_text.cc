@@ -135,7 +135,7 @@ std::string FormatGroup(const CurveGroup& group, const v1::ScoreReport& report, 
 }
 
 // How the curves without a task go with the one that decided. Empty where there is nothing to tell.
-std::string FormatCorrelations(const v1::ScoreReport& report) {
+std::string FormatCorrelations(const v1::ScoreReport& report, size_t width) {
   if (report.correlations().empty()) return "";
   std::string task = report.selection().metric();
   v1::Pooling pooling = report.selection().pooling();
@@ -146,21 +146,23 @@ std::string FormatCorrelations(const v1::ScoreReport& report) {
     task = report.correlations(0).task_metric();
     pooling = report.correlations(0).pooling();
   }
+  constexpr size_t kNumbersWidth = 40;
   size_t name_width = 6;
   for (const v1::CurveCorrelation& row : report.correlations()) {
     if (is_of(row)) name_width = std::max(name_width, Width(Printable(row.metric())));
   }
-  name_width = std::min<size_t>(name_width, 40);
+  name_width = std::min(name_width, width - kNumbersWidth);
   std::string text =
-      absl::StrCat("How the other curves go with that of ", Printable(task), ", over the layers.\n\n  ",
-                   PadRight("metric", name_width), "  Spearman        p  Kendall  distance correlation\n");
+      Wrap(absl::StrCat("How the other curves go with that of ", Printable(task), ", over the layers: correlations."),
+           0, width);
+  absl::StrAppend(&text, "\n  ", PadRight("metric", name_width), "  Spearman        p  Kendall  distance\n");
   const auto number = [](double value) { return std::isnan(value) ? "–" : absl::StrFormat("%.2f", value); };
   for (const v1::CurveCorrelation& row : report.correlations()) {
     if (!is_of(row)) continue;
     const std::string p = std::isnan(row.spearman_p()) ? "–" : absl::StrFormat("%.3f", row.spearman_p());
     absl::StrAppend(&text, "  ", PadRight(Cut(Printable(row.metric()), name_width), name_width), "  ",
                     PadLeft(number(row.spearman()), 8), "  ", PadLeft(p, 7), "  ", PadLeft(number(row.kendall()), 7),
-                    "  ", PadLeft(number(row.distance_correlation()), 20), "\n");
+                    "  ", PadLeft(number(row.distance_correlation()), 8), "\n");
   }
   return text + "\n";
 }
@@ -206,7 +208,7 @@ std::string FormatReport(const v1::ScoreReport& report, size_t width) {
                                   ExamplesSentence(report), "\n\n");
   for (const CurveGroup& group : GroupCurves(report)) text += FormatGroup(group, report, width);
   absl::StrAppend(&text, Wrap(kLegend, 0, width), "\n");
-  text += FormatCorrelations(report);
+  text += FormatCorrelations(report, width);
   return text + FormatChoice(report, width);
 }
 

@@ -60,7 +60,7 @@ void AddHtml(CLI::App* command, std::string& html) {
       ->envname("");
 }
 
-// A flag that is on or off. What changes the server's state has no environment variable.
+// A flag that is on or off; it has no environment variable.
 void AddSwitch(CLI::App* command, const std::string& group, const std::string& flag, bool& value,
                const std::string& help) {
   command->add_flag(flag, value, help)->group(group);
@@ -170,8 +170,13 @@ void ScoringFlags::AddScoreFormulas() {
       ->default_str("definition");
   formulas.Add("--alpha", plain_.alpha, "ORDER", "Order of the Renyi entropies, above 0; 1 is von Neumann's.")
       ->default_str("1");
-  formulas.AddWord("--normalization", normalization_, kNormalizations, "What entropies are divided by.")
-      ->default_str("max-entropy");
+  formulas
+      .AddWord("--normalization", normalization_, kNormalizations,
+               "What entropies are divided by: raw (nothing), log-n (log of the rows), log-d (of the dimensions), "
+               "max-entropy "
+               "(of the smaller of both), or log-n-log-d.")
+      ->default_str("max-entropy")
+      ->type_name("WORD");
   AddSwitch(score_, kFormulas, "--without-special-tokens", plain_.without_special_tokens,
             "Leave special tokens out of metrics of tokens.");
   formulas
@@ -191,9 +196,7 @@ void ScoringFlags::AddReport() {
 
 void ScoringFlags::AddCompare() {
   compare_ = app_->add_subcommand("compare", kCompareAbout);
-  compare_->add_option("REPORT", compare_options_.paths, "Two reports in JSON; one with --layers.")
-      ->required()
-      ->expected(1, 2);
+  compare_->add_option("REPORT", compare_options_.paths, "Two reports in JSON; one with --layers.")->required();
   Group what(compare_, "What to compare");
   what.Add("--metric", compare_options_.metric, "NAME", "Only this metric.")->envname("");
   what.Add("--layers", compare_options_.layers, "A,B", "Two layers of one report, paired by its examples.")
@@ -287,7 +290,9 @@ CompareOptions ScoringFlags::TakeCompare(std::string* wrong) {
   if (!options.layers.empty() && (options.layers.size() != 2 || options.paths.size() != 1)) {
     *wrong = "--layers takes two layers, of one report";
   }
-  if (options.layers.empty() && options.paths.size() != 2) *wrong = "one report has nothing to be compared with";
+  if (options.layers.empty() && options.paths.size() != 2) {
+    *wrong = absl::StrCat("expected two reports, or one with --layers=A,B, found ", options.paths.size());
+  }
   return options;
 }
 

@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "midlayer/v1/embedding.grpc.pb.h"
+#include "tests/client/fake_scoring.h"
 
 namespace midlayer::cli {
 
@@ -109,6 +110,8 @@ class FakeServer {
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
     builder.RegisterService(&service_);
+    builder.RegisterService(&scoring_);
+    builder.RegisterService(&selections_);
     server_ = builder.BuildAndStart();
   }
 
@@ -116,10 +119,14 @@ class FakeServer {
 
   std::string target() const { return absl::StrCat("127.0.0.1:", port_); }
   FakeService& service() { return service_; }
+  FakeScoring& scoring() { return scoring_; }
+  FakeSelections& selections() { return selections_; }
   grpc::Server& server() { return *server_; }
 
  private:
   FakeService service_;
+  FakeScoring scoring_;
+  FakeSelections selections_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -126,9 +126,109 @@ TEST(FlagsTest, InfoAndHealth) {
   EXPECT_EQ(Parse<HealthOptions>({"health", "--service=s"}).service, "s");
 }
 
+TEST(FlagsTest, ScoreDefaults) {
+  const auto options = Parse<ScoreOptions>({"score", "--dataset=-"});
+  EXPECT_EQ(options.dataset.dataset, "-");
+  EXPECT_EQ(options.dataset.format, std::nullopt);
+  EXPECT_EQ(options.connection.timeout_seconds, 600);
+  EXPECT_FALSE(options.output.json);
+  // Whatever is not said is left to the server.
+  EXPECT_EQ(options.request.ByteSizeLong(), 0) << options.request.DebugString();
+}
+
+TEST(FlagsTest, ScoreEverything) {
+  const auto options = Parse<ScoreOptions>({"score",
+                                            "--dataset=f",
+                                            "--passages=[p]",
+                                            "--format=csv",
+                                            "--text-field=a",
+                                            "--label-field=b",
+                                            "--pair-field=c",
+                                            "--score-field=d",
+                                            "--id-field=e",
+                                            "--relevant-field=g",
+                                            "--metrics=all,lidar",
+                                            "--pooling=mean,cls",
+                                            "--criterion=a:max=2,b:min=1",
+                                            "--sample-size=7",
+                                            "--seed=8",
+                                            "--no-store",
+                                            "--mode=reference-2024",
+                                            "--alpha=2.5",
+                                            "--normalization=log-n",
+                                            "--state=normed",
+                                            "--without-special-tokens",
+                                            "--skip-leading-tokens=1",
+                                            "--views=3",
+                                            "--permutations=4",
+                                            "--refresh",
+                                            "--stop-early",
+                                            "--promote",
+                                            "--force",
+                                            "--expected-current=none",
+                                            "--example-values",
+                                            "--output=json",
+                                            "--html=page.html",
+                                            "--target=h:1"});
+  EXPECT_EQ(options.dataset.dataset, "f");
+  EXPECT_EQ(options.dataset.passages, "[p]");
+  EXPECT_EQ(options.dataset.format, DatasetFormat::kCsv);
+  const FieldNames& fields = options.dataset.fields;
+  EXPECT_EQ(fields.text + fields.label + fields.paired_text + fields.score + fields.id + fields.relevant, "abcdeg");
+  EXPECT_TRUE(options.output.json);
+  EXPECT_EQ(options.output.html, "page.html");
+  EXPECT_EQ(options.connection.target, "h:1");
+  const v1::ScoreOptions& request = options.request;
+  EXPECT_THAT(request.metrics(), ElementsAre("all", "lidar"));
+  EXPECT_THAT(request.poolings(), ElementsAre(v1::POOLING_MEAN, v1::POOLING_CLS));
+  EXPECT_EQ(request.criterion(), "a:max=2,b:min=1");
+  EXPECT_EQ(request.sample_size(), 7);
+  EXPECT_EQ(request.seed(), 8);
+  EXPECT_TRUE(request.has_store() && !request.store());
+  EXPECT_EQ(request.mode(), v1::METRIC_MODE_REFERENCE_2024);
+  EXPECT_EQ(request.alpha(), 2.5);
+  EXPECT_EQ(request.normalization(), v1::ENTROPY_NORMALIZATION_LOG_N);
+  EXPECT_EQ(request.state(), v1::STATE_NORMED);
+  EXPECT_TRUE(request.without_special_tokens());
+  EXPECT_EQ(request.skip_leading_tokens(), 1);
+  EXPECT_EQ(request.views(), 3);
+  EXPECT_EQ(request.permutations(), 4);
+  EXPECT_TRUE(request.refresh() && request.stop_early() && request.promote() && request.force());
+  EXPECT_TRUE(request.has_expected_current_id() && request.expected_current_id().empty());
+  EXPECT_TRUE(request.example_values());
+  EXPECT_EQ(Parse<ScoreOptions>({"score", "--server-dataset=n"}).request.dataset_name(), "n");
+}
+
+TEST(FlagsTest, ReportCompareAndSelections) {
+  EXPECT_EQ(Parse<ReportOptions>({"report", "r.json", "--html=p"}).output.html, "p");
+  EXPECT_THAT(Parse<CompareOptions>({"compare", "a", "b", "--metric=m"}).paths, ElementsAre("a", "b"));
+  EXPECT_THAT(Parse<CompareOptions>({"compare", "a", "--layers=3,6"}).layers, ElementsAre(3, 6));
+  EXPECT_EQ(Parse<SelectionsOptions>({"selections", "list"}).action, SelectionsAction::kList);
+  const auto promote = Parse<SelectionsOptions>(
+      {"selections", "promote", "abcdef", "--expected-current=none", "--force", "--target=h:1"});
+  EXPECT_EQ(promote.action, SelectionsAction::kPromote);
+  EXPECT_EQ(promote.id, "abcdef");
+  EXPECT_EQ(promote.expected_id, "none");
+  EXPECT_TRUE(promote.force);
+  EXPECT_EQ(promote.connection.target, "h:1");
+  EXPECT_EQ(Parse<SelectionsOptions>({"selections", "promote", "abcdef"}).expected_id, std::nullopt);
+  EXPECT_TRUE(Parse<SelectionsOptions>({"selections", "delete", "abcdef", "--yes"}).yes);
+  EXPECT_EQ(Parse<SelectionsOptions>({"selections", "show", "abcdef", "--html=p"}).output.html, "p");
+}
+
 TEST(FlagsTest, HelpAndVersion) {
-  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
-           {"--help"}, {"--version"}, {"embed", "--help"}, {"similarity", "-h"}, {"info", "-h"}, {"health", "-h"}}) {
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"--help"},
+                                             {"--version"},
+                                             {"embed", "--help"},
+                                             {"similarity", "-h"},
+                                             {"info", "-h"},
+                                             {"health", "-h"},
+                                             {"score", "-h"},
+                                             {"report", "-h"},
+                                             {"compare", "-h"},
+                                             {"selections", "-h"},
+                                             {"selections", "promote", "-h"}}) {
     std::ostringstream out, err;
     const Command command = ParseCommand(arguments, out, err);
     EXPECT_EQ(std::get<int>(command), kExitOk);
@@ -144,7 +244,7 @@ TEST(FlagsTest, WrongUsage) {
     std::vector<std::string> arguments;
     const char* message;
   } cases[] = {
-      {{}, "midlayer: expected embed, similarity, info or health, found nothing;"},
+      {{}, "midlayer: expected embed, similarity, score, report, compare, selections, info or health, found nothing;"},
       {{"foo"}, "found \"foo\""},
       {{"--foo"}, "found \"--foo\""},
       {{"embed"}, "no texts"},
@@ -166,6 +266,24 @@ TEST(FlagsTest, WrongUsage) {
       {{"similarity", "--layer=0,1,2,3,4,5,6,7,8,9,10,11,12", "--pooling=cls,mean,last,max,weighted_mean", "a", "b"},
        "at most 64"},
       {{"info", "x"}, "x"},
+      {{"score"}, "no data set"},
+      {{"score", "--dataset=f", "--server-dataset=n"}, "excludes"},
+      {{"score", "--server-dataset=n", "--passages=p"}, "requires"},
+      {{"score", "--dataset=-", "--passages=-"}, "cannot both be -"},
+      {{"score", "--dataset=f", "--force"}, "for --promote"},
+      {{"score", "--dataset=f", "--expected-current=none"}, "for --promote"},
+      {{"score", "--dataset=f", "--mode=reference"}, "expected definition|reference-2024|reference-2025"},
+      {{"score", "--dataset=f", "--sample-size=-1"}, "--sample-size"},
+      {{"score", "--dataset=f", "--alpha=x"}, "--alpha"},
+      {{"score", "--dataset=f", "--format=xml"}, "expected csv|jsonl|text"},
+      {{"report"}, "REPORT is required; see midlayer report --help"},
+      {{"compare", "a"}, "expected two reports"},
+      {{"compare", "a", "b", "c"}, "expected two reports"},
+      {{"compare", "a", "b", "--layers=1,2"}, "of one report"},
+      {{"compare", "a", "--layers=1"}, "two layers"},
+      {{"selections"}, "see midlayer selections --help"},
+      {{"selections", "promote"}, "ID is required; see midlayer selections promote --help"},
+      {{"selections", "list", "x"}, "x"},
   };
   for (const auto& test : cases) {
     std::ostringstream out, err;

@@ -88,7 +88,8 @@ TEST(ProgramTest, AnswersComeWhileTheInputPauses) {
 TEST(ProgramTest, InterruptWhileItWaits) {
   const FakeServer server;
   const std::string interrupted = "timeout --preserve-status -s INT 0.5 $M ";
-  for (const char* what : {"embed slow", "similarity slow a", "embed - <&3"}) {
+  for (const char* what :
+       {"embed slow", "similarity slow a", "embed - <&3", "score --dataset=- <&3", "score --dataset=- <<< slow"}) {
     const auto start = std::chrono::steady_clock::now();
     // A pipe that is open and empty.
     const Result result =
