@@ -158,7 +158,8 @@ class Parser {
     const Field relevant = Find(names_.relevant, kRelevantNames);
     if (relevant.value == nullptr) return absl::OkStatus();
     if (has_strings_only_) {
-      for (const absl::string_view id : absl::StrSplit(relevant.value->get_ref<const std::string&>(), ';')) {
+      for (const absl::string_view id :
+           absl::StrSplit(relevant.value->get_ref<const std::string&>(), ';', absl::SkipWhitespace())) {
         example_.add_relevant_ids(std::string(absl::StripAsciiWhitespace(id)));
       }
       return absl::OkStatus();

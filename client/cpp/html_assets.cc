@@ -37,7 +37,7 @@ h3 { margin: 0; font-size: .95rem; line-height: 1.35; font-weight: 620; overflow
 .group::before { content: ""; width: .65rem; height: .65rem; border-radius: 50%; background: var(--accent); }
 .about { margin: .1rem 0 .9rem; font-size: .925rem; }
 .depth { display: flex; flex-wrap: wrap; gap: 3px; margin: 1.5rem 0 0; padding: 0; list-style: none; }
-.depth li { flex: 1 1 1.6rem; max-width: 4rem; min-width: 1.6rem; padding: .3rem 0; border-radius: .3rem;
+.depth li { flex: 0 0 clamp(1.6rem, calc((100% - (var(--n) - 1) * 3px) / var(--n)), 4rem); padding: .3rem 0; border-radius: .3rem;
   background: var(--faint); color: var(--soft); text-align: center; font-size: .8rem; font-variant-numeric: tabular-nums; }
 .depth .tied { box-shadow: inset 0 0 0 1.5px var(--chosen); color: var(--ink); }
 .depth .chosen { background: var(--chosen); color: var(--paper); font-weight: 700; }
@@ -69,6 +69,7 @@ output { display: block; min-height: 1.4em; margin-top: .35rem; font-size: .875r
 .chart text { fill: var(--soft); font-size: 10.5px; text-anchor: middle; font-variant-numeric: tabular-nums; }
 .chart .value { text-anchor: end; } .chart .empty { font-size: 12px; }
 .grid { stroke: var(--rule); stroke-width: 1; } .band { fill: var(--accent); opacity: .16; }
+.whisker { stroke: var(--accent); stroke-width: 6; opacity: .2; }
 .line { fill: none; stroke: var(--accent); stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
 .chart .chosen { stroke: var(--chosen); stroke-width: 1.5; stroke-dasharray: 4 3; }
 .cursor { stroke: var(--ink); stroke-width: 1; opacity: 0; }

@@ -40,8 +40,9 @@ std::string Fact(const std::string& name, const std::string& value) {
 
 // The layers as a row of cells, the chosen one and those that tie with it marked.
 std::string DepthStrip(const v1::ScoreReport& report) {
-  std::string html = "<ol class=\"depth\" aria-hidden=\"true\">";
-  for (const int layer : LayersOf(report)) {
+  const std::vector<int> layers = LayersOf(report);
+  std::string html = absl::StrCat("<ol class=\"depth\" aria-hidden=\"true\" style=\"--n:", layers.size(), "\">");
+  for (const int layer : layers) {
     const bool is_chosen = layer == report.selection().layer();
     const bool is_tied = std::ranges::find(report.ties(), layer) != report.ties().end();
     absl::StrAppend(&html, "<li",

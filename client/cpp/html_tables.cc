@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -9,10 +10,11 @@
 #include "client/cpp/names.h"
 #include "client/cpp/report_words.h"
 #include "client/cpp/svg_chart.h"
-#include "server/base/status.h"
 
 namespace midlayer::cli {
 namespace {
+
+constexpr size_t kMostMetricsOfTable = 8;  // more do not fit on a page
 
 // How good a value is among those of its curve, from 0 to 1, in the direction used.
 class Goodness {
@@ -51,12 +53,13 @@ std::string NumberCell(const v1::LayerScore* score, const NumberFormat& format, 
   return cell + "</td>";
 }
 
-std::string NumbersOfGroup(const CurveGroup& group, const v1::ScoreReport& report) {
+// The metrics of a group as one table.
+std::string NumbersTable(std::span<const v1::MetricCurve* const> curves, const CurveGroup& group,
+                         const v1::ScoreReport& report) {
   std::string html =
-      absl::StrCat("<h3 class=\"group ", group.css_class, "\">", EscapeHtml(group.title), "</h3>\n<div class=\"scroll ",
-                   group.css_class, "\" tabindex=\"0\" role=\"region\" aria-label=\"", EscapeHtml(group.title),
-                   "\"><table class=\"numbers\"><thead><tr><th scope=\"col\">Layer</th>");
-  for (const v1::MetricCurve* curve : group.curves) {
+      absl::StrCat("<div class=\"scroll ", group.css_class, "\" tabindex=\"0\" role=\"region\" aria-label=\"",
+                   EscapeHtml(group.title), "\"><table class=\"numbers\"><thead><tr><th scope=\"col\">Layer</th>");
+  for (const v1::MetricCurve* curve : curves) {
     const std::string pooling = PoolingOf(*curve);
     absl::StrAppend(&html, "<th scope=\"col\">", HtmlName(curve->metric()), "<small>",
                     curve->higher_is_better() ? "↑ higher" : "↓ lower", pooling.empty() ? "" : ", ",
@@ -66,12 +69,24 @@ std::string NumbersOfGroup(const CurveGroup& group, const v1::ScoreReport& repor
   for (const int layer : LayersOf(report)) {
     const bool is_chosen = layer == report.selection().layer();
     absl::StrAppend(&html, is_chosen ? "<tr class=\"chosen\">" : "<tr>", "<th scope=\"row\">", layer, "</th>");
-    for (const v1::MetricCurve* curve : group.curves) {
+    for (const v1::MetricCurve* curve : curves) {
       html += NumberCell(ScoreAt(*curve, layer), NumberFormat(*curve), Goodness(*curve));
     }
     html += "</tr>\n";
   }
   return html + "</tbody></table></div>\n";
+}
+
+// As few tables as there are pages wide enough for, all of about the same width.
+std::string NumbersOfGroup(const CurveGroup& group, const v1::ScoreReport& report) {
+  std::string html = absl::StrCat("<h3 class=\"group ", group.css_class, "\">", EscapeHtml(group.title), "</h3>\n");
+  const std::span<const v1::MetricCurve* const> curves = group.curves;
+  const size_t tables = (curves.size() + kMostMetricsOfTable - 1) / kMostMetricsOfTable;
+  for (size_t i = 0; i < tables; ++i) {
+    const size_t first = i * curves.size() / tables, last = (i + 1) * curves.size() / tables;
+    html += NumbersTable(curves.subspan(first, last - first), group, report);
+  }
+  return html;
 }
 
 // A correlation as a bar to the left or to the right of the middle, with its number.

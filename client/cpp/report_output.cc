@@ -11,6 +11,7 @@
 #include "client/cpp/html_report.h"
 #include "client/cpp/json.h"
 #include "client/cpp/report_text.h"
+#include "server/base/text_width.h"
 
 namespace midlayer::cli {
 namespace {
@@ -39,7 +40,7 @@ absl::Status WriteReport(const v1::ScoreReport& report, const ReportOutput& outp
   std::ofstream page(output.html, std::ios::binary);
   page << FormatHtml(report) << std::flush;
   if (!page.good()) return absl::UnknownError(CannotWrite(output.html, errno));
-  if (!output.json) *console.out << "Page         " << output.html << std::endl;
+  if (!output.json) *console.out << PadRight("Page", kLabelWidth) << Printable(output.html) << std::endl;
   return absl::OkStatus();
 }
 

@@ -66,7 +66,7 @@ std::string FormatCell(const v1::LayerScore* score, const NumberFormat& format, 
                                                                                       : mark == Mark::kTie ? "="
                                                                                                            : " ");
   if (!shape.has_errors) return cell;
-  const bool has_error = score->has_standard_error() && std::isfinite(score->standard_error());
+  const bool has_error = std::isfinite(score->value()) && score->has_standard_error();
   const std::string error = has_error ? absl::StrCat("±", format(score->standard_error())) : "";
   return absl::StrCat(cell, " ", PadRight(error, 1 + Width(format(0))));
 }

@@ -13,7 +13,7 @@ namespace midlayer::cli {
 // to promote it. Any report, also one that is not whole, gives some text.
 std::string FormatReport(const v1::ScoreReport& report, size_t width);
 
-// What both this and the command `selections` say of a selection.
+// Columns of the labels at the left.
 inline constexpr size_t kLabelWidth = 13;
 
 // A block of text beside its label: "Notes        the text, wrapped to `width` and indented". Ends with a line end.

@@ -129,8 +129,18 @@ class Drawing {
       absl::StrAppendFormat(&upper, "%.1f,%.1f ", x, Y(point.value + Error(point)));
       lower.insert(0, absl::StrFormat("%.1f,%.1f ", x, Y(point.value - Error(point))));
     }
-    if (has_band) absl::StrAppend(&svg_, "<polygon class=\"band\" points=\"", upper, lower, "\"/>");
+    if (has_band && last == first + 1) {
+      DrawWhisker(chart_.points[first]);
+    } else if (has_band) {
+      absl::StrAppend(&svg_, "<polygon class=\"band\" points=\"", upper, lower, "\"/>");
+    }
     absl::StrAppend(&svg_, "<polyline class=\"line\" points=\"", line, "\"/>");
+  }
+
+  // The error of a point that has no neighbours, and so no band.
+  void DrawWhisker(const ChartPoint& point) {
+    absl::StrAppendFormat(&svg_, "<line class=\"whisker\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>",
+                          X(point.layer), X(point.layer), Y(point.value - Error(point)), Y(point.value + Error(point)));
   }
 
   void DrawPoints() {

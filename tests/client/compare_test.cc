@@ -122,7 +122,7 @@ TEST_F(CompareTest, Json) {
 TEST_F(CompareTest, Table) {
   EXPECT_EQ(Compare({}), kExitOk) << err_.str();
   EXPECT_THAT(out_.str(),
-              HasSubstr("\nprobe_accuracy             mean              4     0.8805    4      1.321     0.0156 (7)"));
+              HasSubstr("\nprobe_accuracy             mean             4    0.8805    4     1.321     0.0156 (7)"));
   out_.str("");
   EXPECT_EQ(Compare({.metric = "lidar"}), kExitOk);
   EXPECT_THAT(out_.str(), HasSubstr("\nlidar "));

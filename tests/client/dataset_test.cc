@@ -117,7 +117,7 @@ TEST(DatasetTest, WhatIsWrongWithJsonLines) {
 TEST(DatasetTest, FieldsOfCsv) {
   EXPECT_THAT(ReadCsv("text,label,score\r\n\"a, \"\"b\"\"\nc\",x,\r\n\r\nd,,2.5\r\n"),
               ElementsAre("text=a, \"b\"\nc label=x", "text=d score=2.5"));
-  EXPECT_THAT(ReadCsv("\xEF\xBB\xBFid,text,passage,relevant\n1,a,true,\n2,b,0,1; 3\n"),
+  EXPECT_THAT(ReadCsv("\xEF\xBB\xBFid,text,passage,relevant\n1,a,true,\n2,b,0,1; 3;\n"),
               ElementsAre("text=a id=1 passage", "text=b relevant=1+3"));
   EXPECT_THAT(ReadCsv("query,passage\na,b"), ElementsAre("text=a pair=b"));
 }
