@@ -72,7 +72,7 @@ class Server:
     @staticmethod
     def start(binary: Path, arguments: list[str]) -> Server:
         process = subprocess.Popen(
-            [binary, *arguments, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True
+            [binary, "--selection-store", "memory", *arguments, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True
         )
         block = ""
         assert process.stdout

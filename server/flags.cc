@@ -120,6 +120,32 @@ void AddLimitFlags(CLI::App& app, Flags& flags) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 40).description(""));
 }
 
+void AddSelectionFlags(CLI::App& app, Flags& flags) {
+  Group group(app, "Scoring and selections");
+  group.Add("--selection-store", flags.selection_store, "URL",
+            "Where selections are kept: memory (this process alone), file:DIR (this machine), redis://HOST:PORT/DB or "
+            "rediss://… (TLS; ?ca=FILE&password_file=FILE). Servers that must answer with the same layer share one.");
+  group.Add("--selection-scope", flags.selection_scope, "NAME",
+            "Keeps the selections of this name apart from others of the same model in the same store.");
+  group.Add("--selection-required", flags.selections.required, "true|false",
+            "Whether requests that name no layer are refused (UNAVAILABLE) while the store could not be read since the "
+            "start. false answers them with the last layer, perhaps another than other servers do.");
+  group.Add("--datasets", flags.score_limits.directory, "DIR",
+            "Directory of data sets that ScoreLayers may name: NAME.jsonl, one Example in JSON a line. Empty: none.");
+  group
+      .Add("--max-score-runs", flags.score_limits.runs, "N",
+           "Most runs of ScoreLayers at once; more are refused. They share what Embed leaves, and a tenth of the time.")
+      ->check(CLI::Range(1, 64).description(""));
+  group
+      .Add("--max-score-examples", flags.score_limits.dataset.max_examples, "N",
+           "Most examples of one data set, drawn from or not.")
+      ->check(CLI::Range(int64_t{2}, int64_t{1} << 32).description(""));
+  group
+      .Add("--max-score-bytes", flags.scorer.max_bytes, "N",
+           "Most memory that one run may take for vectors and buffers; a run that would take more is refused.")
+      ->check(CLI::Range(uint64_t{1} << 20, uint64_t{1} << 40).description(""));
+}
+
 void AddLogFlags(CLI::App& app, Flags& flags) {
   Group group(app, "Log");
   group
@@ -131,6 +157,14 @@ void AddLogFlags(CLI::App& app, Flags& flags) {
 }
 
 }  // namespace
+
+std::string StateDirectory() {
+  const char* state = std::getenv("XDG_STATE_HOME");
+  if (state != nullptr && state[0] == '/') return std::string(state) + "/midlayer";
+  const char* home = std::getenv("HOME");
+  if (home != nullptr && home[0] == '/') return std::string(home) + "/.local/state/midlayer";
+  return (std::filesystem::temp_directory_path() / "midlayer").string();
+}
 
 std::optional<int> ParseFlags(int argc, char** argv, Flags* flags) {
   CLI::App app(
@@ -146,6 +180,7 @@ std::optional<int> ParseFlags(int argc, char** argv, Flags* flags) {
   AddDeviceFlags(app, *flags);
   AddListenFlags(app, *flags);
   AddLimitFlags(app, *flags);
+  AddSelectionFlags(app, *flags);
   AddLogFlags(app, *flags);
   try {
     app.parse(argc, argv);
@@ -153,6 +188,7 @@ std::optional<int> ParseFlags(int argc, char** argv, Flags* flags) {
     return app.exit(error) == 0 ? 0 : kExitUsage;
   }
   flags->load.overrides.default_pooling = ParsePooling(pooling);
+  flags->score_limits.dataset.max_text_bytes = flags->limits.max_text_bytes;
   return std::nullopt;
 }
 

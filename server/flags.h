@@ -7,15 +7,24 @@
 
 #include "server/engine/engine.h"
 #include "server/engine/torch_runner.h"
+#include "server/engine/torch_scorer.h"
 #include "server/service/convert.h"
 #include "server/service/server.h"
 
 namespace midlayer {
 
+// $XDG_STATE_HOME/midlayer, else ~/.local/state/midlayer, else (without a home) one in the folder for temporary files.
+std::string StateDirectory();
+
 struct Flags {
   LoadOptions load;
   Engine::Options engine;
   RequestLimits limits;
+  ScoreLimits score_limits;
+  TorchScorerOptions scorer;
+  std::string selection_store = "file:" + StateDirectory() + "/selections";
+  std::string selection_scope;
+  Selections::Options selections;
   Server::Options server;
   std::string metrics_listen = "127.0.0.1:9090";  // "off": none
   double drain_timeout_seconds = 30;

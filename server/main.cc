@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/stubs/logging.h"
 #include "nlohmann/json.hpp"
+#include "server/base/status.h"
 #include "server/base/version.h"
 #include "server/flags.h"
 
@@ -67,9 +68,20 @@ int64_t ResidentMebibytes() {
   return resident * sysconf(_SC_PAGESIZE) / (1 << 20);
 }
 
+// The store of this model's selections. Servers that loaded more or fewer of its layers share them: what the model is
+// called there is the fingerprint of its embeddings.
+absl::StatusOr<std::unique_ptr<SelectionStore>> OpenSelections(const Flags& flags, const ModelInfo& model) {
+  const std::string scope = flags.selection_scope.empty() ? "" : flags.selection_scope + ".";
+  absl::StatusOr<std::unique_ptr<SelectionStore>> store =
+      OpenStore(flags.selection_store, scope + model.fingerprints[0].substr(0, 32),
+                {.on_damaged = [](std::string_view what) { spdlog::warn("selection store: {}", std::string(what)); }});
+  if (!store.ok()) return Annotate(store.status(), "--selection-store");
+  return store;
+}
+
 // What operators want to see first: name and value.
 std::vector<std::pair<std::string, std::string>> StartUpFacts(const Flags& flags, const ModelInfo& model,
-                                                              const std::string& listening,
+                                                              const std::string& store, const std::string& listening,
                                                               const std::string& metrics) {
   const ArchSpec& arch = model.description.arch;
   return {
@@ -85,6 +97,7 @@ std::vector<std::pair<std::string, std::string>> StartUpFacts(const Flags& flags
                              model.description.max_tokens, flags.limits.max_text_bytes, flags.limits.max_texts,
                              flags.engine.batch_tokens, flags.engine.max_waiting.texts)},
       {"memory", fmt::format("{} MiB resident", ResidentMebibytes())},
+      {"selections", store},
       {"grpc", listening},
       {"metrics", metrics.empty() ? "off" : fmt::format("http://{}/metrics", metrics)},
   };
@@ -150,10 +163,19 @@ int Main(int argc, char** argv) {
 
   flags.engine.include_prompt = info.description.include_prompt;
   Engine engine(flags.engine, model->tokenizer.get(), MakeTorchRunner(model->transformer, &telemetry), &telemetry);
-  absl::StatusOr<std::unique_ptr<Server>> server =
-      Server::Start(flags.server, {.engine = &engine, .model = &info, .telemetry = &telemetry, .limits = flags.limits});
+  const std::unique_ptr<Scorer> scorer = MakeTorchScorer(&engine, &info, model->tokenizer.get(), flags.scorer);
+  absl::StatusOr<std::unique_ptr<SelectionStore>> store = OpenSelections(flags, info);
+  if (!store.ok()) return Fail(kExitUnusable, store.status());
+  Selections selections(*std::move(store), &info, flags.selections, &telemetry);
+  absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(flags.server, {.engine = &engine,
+                                                                                .selections = &selections,
+                                                                                .scorer = scorer.get(),
+                                                                                .model = &info,
+                                                                                .telemetry = &telemetry,
+                                                                                .limits = flags.limits,
+                                                                                .score_limits = flags.score_limits});
   if (!server.ok()) return Fail(kExitUnusable, server.status());
-  PrintStartUp(flags, StartUpFacts(flags, info, (*server)->address(), metrics_address));
+  PrintStartUp(flags, StartUpFacts(flags, info, selections.store().name(), (*server)->address(), metrics_address));
 
   spdlog::info("signal {}: no new calls; waiting up to {} s for those under way", signals.Wait(),
                flags.drain_timeout_seconds);

@@ -45,7 +45,7 @@ std::string FormatProgress(const v1::ScoreProgress& progress) {
   std::string line = total > 0 ? FormatBar(std::clamp(static_cast<double>(progress.done()) / total, 0.0, 1.0)) : "";
   absl::StrAppend(&line, Printable(progress.stage()), ": ", WithCommas(progress.done()));
   if (total > 0) absl::StrAppend(&line, " of ", WithCommas(progress.total()));
-  absl::StrAppend(&line, progress.stage() == "metrics" ? " layers" : " texts");
+  absl::StrAppend(&line, progress.stage() == "metrics" ? " layers" : " tokens");
   if (progress.remaining_seconds() > 0) {
     absl::StrAppend(&line, "  ", FormatDuration(progress.remaining_seconds()), " left");
   }

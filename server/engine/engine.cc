@@ -135,22 +135,26 @@ absl::StatusOr<Engine::Encoded> Engine::Encode(const std::string& prompt, const 
   return encoded;
 }
 
-absl::Status Engine::RunStates(const PackedTokens& batch, State state, Runner::StatesTap tap) {
+absl::StatusOr<absl::Duration> Engine::RunStates(const PackedTokens& batch, State state, Runner::StatesTap tap) {
+  absl::Duration took;
   // Shared: the caller may be gone while set_value() still returns.
   auto ended = std::make_shared<std::promise<absl::Status>>();
   std::future<absl::Status> end = ended->get_future();
-  batcher_.PushBackground([this, &batch, state, tap, ended](bool run) {
+  batcher_.PushBackground([this, &batch, &took, state, tap, ended](bool run) {
     if (!run) return ended->set_value(absl::UnavailableError("the server is shutting down"));
     absl::Time step = options_.clock();
     ended->set_value(runner_->RunStates(batch, state, [&](int layer, absl::Span<const float> states_PD) {
       const bool go_on = tap(layer, states_PD);
-      share_.BackgroundTook(options_.clock() - step);
+      const absl::Duration layer_took = options_.clock() - step;
+      took += layer_took;
+      share_.BackgroundTook(layer_took);
       StepAside();
       step = options_.clock();
       return go_on;
     }));
   });
-  return end.get();
+  MIDLAYER_RETURN_IF_ERROR(end.get());
+  return took;
 }
 
 void Engine::StepAside() {

@@ -44,8 +44,9 @@ class Engine {
 
   // Shows `tap` the states of every layer for `batch` (see Runner::RunStates), behind whatever Embed asks for: runs
   // where no text waits, steps aside between two layers, and gets a tenth of the runner's time at least. Blocks; `tap`
-  // is called on the runner's thread. Errors: UNAVAILABLE where the engine closes first, INTERNAL.
-  absl::Status RunStates(const PackedTokens& batch, State state, Runner::StatesTap tap);
+  // is called on the runner's thread. Returns how long the pass itself took, without what it stepped aside for. Errors:
+  // UNAVAILABLE where the engine closes first, INTERNAL.
+  absl::StatusOr<absl::Duration> RunStates(const PackedTokens& batch, State state, Runner::StatesTap tap);
   // The same tokens for the same text as Embed(), with what is not to be pooled; `truncated` where tokens were cut from
   // the end. INVALID_ARGUMENT where the text cannot be encoded.
   struct Encoded {

@@ -169,6 +169,7 @@ absl::Status ReadModules(std::optional<Pooling> override_pooling, ModelDescripti
   if (!reader.json().is_array()) {
     return absl::InvalidArgumentError(absl::StrCat(file.string(), ": expected a JSON array, found an object"));
   }
+  model.pooled_last_layer_was_trained = true;
   std::vector<fs::path> dense;
   for (const nlohmann::json& entry : reader.json()) {
     if (!entry.is_object()) return absl::InvalidArgumentError(absl::StrCat(file.string(), ": expected objects"));

@@ -40,6 +40,8 @@ struct ModelDescription {
   Pooling default_pooling = Pooling::kMean;
   bool include_prompt = true;  // whether the prompt's tokens are pooled too
   std::vector<DenseSpec> dense;
+  // Whether there is a modules.json: sentence-transformers trained the pooled last layer.
+  bool pooled_last_layer_was_trained = false;
   std::map<std::string, std::string> prompts;
   std::string default_prompt_name;  // empty: none
 };

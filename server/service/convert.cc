@@ -32,41 +32,6 @@ std::string Cut(const std::string& text, size_t size) {
 
 std::string Short(const std::string& text) { return absl::StrCat("\"", Cut(text, 80), "\""); }
 
-absl::StatusOr<Pooling> ToPooling(v1::Pooling pooling, const ModelInfo& model, absl::string_view field) {
-  switch (pooling) {
-    case v1::POOLING_UNSPECIFIED:
-      return model.description.default_pooling;
-    case v1::POOLING_CLS:
-      return Pooling::kCls;
-    case v1::POOLING_MEAN:
-      return Pooling::kMean;
-    case v1::POOLING_LAST:
-      return Pooling::kLast;
-    case v1::POOLING_MAX:
-      return Pooling::kMax;
-    case v1::POOLING_WEIGHTED_MEAN:
-      return Pooling::kWeightedMean;
-    default:
-      return Invalid(field, "a Pooling", static_cast<int>(pooling));
-  }
-}
-
-v1::Pooling FromPooling(Pooling pooling) {
-  switch (pooling) {
-    case Pooling::kCls:
-      return v1::POOLING_CLS;
-    case Pooling::kMean:
-      return v1::POOLING_MEAN;
-    case Pooling::kLast:
-      return v1::POOLING_LAST;
-    case Pooling::kMax:
-      return v1::POOLING_MAX;
-    case Pooling::kWeightedMean:
-      return v1::POOLING_WEIGHTED_MEAN;
-  }
-  return v1::POOLING_UNSPECIFIED;
-}
-
 // Negative numbers count from the end of the whole model, also where only a part of it is loaded.
 absl::StatusOr<int> ToLayer(int layer, const ModelInfo& model, absl::string_view field) {
   const int layers = model.description.arch.layers;
@@ -80,8 +45,9 @@ absl::StatusOr<int> ToLayer(int layer, const ModelInfo& model, absl::string_view
       layer);
 }
 
-absl::Status ReadLayers(const v1::OutputSpec& wire, const ModelInfo& model, const std::string& field,
+absl::Status ReadLayers(const v1::OutputSpec& wire, const RequestContext& context, const std::string& field,
                         OutputSpec& output) {
+  const ModelInfo& model = context.model;
   if (wire.layers_size() > kMaxLayersOfOutput) {
     return Invalid(absl::StrCat(field, "layers"), absl::StrCat("at most ", kMaxLayersOfOutput), wire.layers_size());
   }
@@ -91,8 +57,10 @@ absl::Status ReadLayers(const v1::OutputSpec& wire, const ModelInfo& model, cons
     output.layers.push_back(resolved);
   }
   if (output.layers.empty()) {
-    output.layers.push_back(model.max_layer);
-    output.source = LayerSource::kDefault;
+    MIDLAYER_RETURN_IF_ERROR(context.selection.refusal);
+    const bool selected = !context.selection.id.empty();
+    output.layers.push_back(selected ? context.selection.layer : model.max_layer);
+    output.source = selected ? LayerSource::kSelection : LayerSource::kDefault;
   }
   return absl::OkStatus();
 }
@@ -138,14 +106,26 @@ absl::Status ReadDense(const v1::OutputSpec& wire, const ModelInfo& model, const
   return absl::OkStatus();
 }
 
-absl::StatusOr<OutputSpec> ToOutput(const v1::OutputSpec& wire, const ModelInfo& model, const std::string& field) {
-  OutputSpec output;
-  MIDLAYER_RETURN_IF_ERROR(ReadLayers(wire, model, field, output));
-  MIDLAYER_ASSIGN_OR_RETURN(output.pooling, ToPooling(wire.pooling(), model, absl::StrCat(field, "pooling")));
+// Pooling and state; with the selection's layer those that it was measured with, unless the request names others.
+absl::Status ReadPoolingAndState(const v1::OutputSpec& wire, const RequestContext& context, const std::string& field,
+                                 OutputSpec& output) {
+  MIDLAYER_ASSIGN_OR_RETURN(output.pooling, ToPooling(wire.pooling(), context.model, absl::StrCat(field, "pooling")));
   if (!v1::State_IsValid(wire.state())) {
     return Invalid(absl::StrCat(field, "state"), "a State", static_cast<int>(wire.state()));
   }
   output.state = wire.state() == v1::STATE_NORMED ? State::kNormed : State::kRaw;
+  if (output.source != LayerSource::kSelection) return absl::OkStatus();
+  if (wire.pooling() == v1::POOLING_UNSPECIFIED) output.pooling = context.selection.pooling;
+  if (wire.state() == v1::STATE_UNSPECIFIED) output.state = context.selection.state;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<OutputSpec> ToOutput(const v1::OutputSpec& wire, const RequestContext& context,
+                                    const std::string& field) {
+  const ModelInfo& model = context.model;
+  OutputSpec output;
+  MIDLAYER_RETURN_IF_ERROR(ReadLayers(wire, context, field, output));
+  MIDLAYER_RETURN_IF_ERROR(ReadPoolingAndState(wire, context, field, output));
   MIDLAYER_RETURN_IF_ERROR(ReadFusion(wire, field, output));
   MIDLAYER_RETURN_IF_ERROR(ReadDense(wire, model, field, output));
   output.normalize = !wire.has_normalize() || wire.normalize();
@@ -168,11 +148,11 @@ v1::OutputSpec ShortForm(const v1::EmbedRequest& request) {
   return output;
 }
 
-absl::StatusOr<std::vector<OutputSpec>> ToOutputs(const v1::EmbedRequest& request, const ModelInfo& model) {
+absl::StatusOr<std::vector<OutputSpec>> ToOutputs(const v1::EmbedRequest& request, const RequestContext& context) {
   std::vector<OutputSpec> outputs;
   const v1::OutputSpec short_form = ShortForm(request);
   if (request.outputs().empty()) {
-    MIDLAYER_ASSIGN_OR_RETURN(OutputSpec output, ToOutput(short_form, model, ""));
+    MIDLAYER_ASSIGN_OR_RETURN(OutputSpec output, ToOutput(short_form, context, ""));
     outputs.push_back(std::move(output));
     return outputs;
   }
@@ -184,7 +164,7 @@ absl::StatusOr<std::vector<OutputSpec>> ToOutputs(const v1::EmbedRequest& reques
   }
   for (int i = 0; i < request.outputs_size(); ++i) {
     MIDLAYER_ASSIGN_OR_RETURN(OutputSpec output,
-                              ToOutput(request.outputs(i), model, absl::StrCat("outputs[", i, "].")));
+                              ToOutput(request.outputs(i), context, absl::StrCat("outputs[", i, "].")));
     outputs.push_back(std::move(output));
   }
   return outputs;
@@ -217,12 +197,13 @@ absl::StatusOr<std::string> ChoosePrompt(const v1::EmbedRequest& request, const 
 }
 
 absl::Status CheckExpectations(const v1::EmbedRequest& request, const std::vector<OutputSpec>& outputs,
-                               const ModelInfo& model) {
-  if (!request.expected_selection_id().empty()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "expected_selection_id: expected ", Short(request.expected_selection_id()), ", found no promoted selection"));
+                               const RequestContext& context) {
+  if (!request.expected_selection_id().empty() && request.expected_selection_id() != context.selection.id) {
+    const std::string found = context.selection.id.empty() ? "none" : Short(context.selection.id);
+    return absl::FailedPreconditionError(
+        absl::StrCat("expected_selection_id: expected ", Short(request.expected_selection_id()), ", found ", found));
   }
-  const std::string& fingerprint = model.fingerprints[DeepestLayer(SlotsOf(outputs))];
+  const std::string& fingerprint = context.model.fingerprints[DeepestLayer(SlotsOf(outputs))];
   if (!request.expected_model_fingerprint().empty() && request.expected_model_fingerprint() != fingerprint) {
     return absl::FailedPreconditionError(absl::StrCat("expected_model_fingerprint: expected ",
                                                       Short(request.expected_model_fingerprint()), ", found \"",
@@ -297,28 +278,63 @@ void DescribeOutput(const OutputSpec& output, const ModelInfo& model, v1::Output
 
 }  // namespace
 
-absl::StatusOr<EmbedTask> ToTask(v1::EmbedRequest request, const ModelInfo& model, const RequestLimits& limits,
-                                 Priority unset_priority) {
+absl::StatusOr<Pooling> ToPooling(v1::Pooling pooling, const ModelInfo& model, absl::string_view field) {
+  switch (pooling) {
+    case v1::POOLING_UNSPECIFIED:
+      return model.description.default_pooling;
+    case v1::POOLING_CLS:
+      return Pooling::kCls;
+    case v1::POOLING_MEAN:
+      return Pooling::kMean;
+    case v1::POOLING_LAST:
+      return Pooling::kLast;
+    case v1::POOLING_MAX:
+      return Pooling::kMax;
+    case v1::POOLING_WEIGHTED_MEAN:
+      return Pooling::kWeightedMean;
+    default:
+      return Invalid(field, "a Pooling", static_cast<int>(pooling));
+  }
+}
+
+v1::Pooling FromPooling(Pooling pooling) {
+  switch (pooling) {
+    case Pooling::kCls:
+      return v1::POOLING_CLS;
+    case Pooling::kMean:
+      return v1::POOLING_MEAN;
+    case Pooling::kLast:
+      return v1::POOLING_LAST;
+    case Pooling::kMax:
+      return v1::POOLING_MAX;
+    case Pooling::kWeightedMean:
+      return v1::POOLING_WEIGHTED_MEAN;
+  }
+  return v1::POOLING_UNSPECIFIED;
+}
+
+absl::StatusOr<EmbedTask> ToTask(v1::EmbedRequest request, const RequestContext& context, Priority unset_priority) {
+  const RequestLimits& limits = context.limits;
   MIDLAYER_RETURN_IF_ERROR(CheckTexts(request, limits));
   if (!v1::VectorFormat_IsValid(request.format())) {
     return Invalid("format", "a VectorFormat", static_cast<int>(request.format()));
   }
   EmbedTask task;
-  MIDLAYER_ASSIGN_OR_RETURN(task.outputs, ToOutputs(request, model));
+  MIDLAYER_ASSIGN_OR_RETURN(task.outputs, ToOutputs(request, context));
   MIDLAYER_ASSIGN_OR_RETURN(task.truncation, ToTruncation(request.truncate()));
   MIDLAYER_ASSIGN_OR_RETURN(task.priority, ToPriority(request, unset_priority));
-  MIDLAYER_ASSIGN_OR_RETURN(task.prompt, ChoosePrompt(request, model));
+  MIDLAYER_ASSIGN_OR_RETURN(task.prompt, ChoosePrompt(request, context.model));
   if (task.prompt.size() > static_cast<size_t>(limits.max_text_bytes)) {
     return Invalid("prompt", absl::StrCat("at most ", limits.max_text_bytes, " bytes"), task.prompt.size());
   }
-  MIDLAYER_RETURN_IF_ERROR(CheckExpectations(request, task.outputs, model));
+  MIDLAYER_RETURN_IF_ERROR(CheckExpectations(request, task.outputs, context));
   for (std::string& text : *request.mutable_texts()) task.texts.push_back(std::move(text));
   return task;
 }
 
-v1::EmbedResponse ToResponse(const EmbedResult& result, const std::vector<OutputSpec>& outputs, v1::VectorFormat format,
-                             const ModelInfo& model) {
-  if (format == v1::VECTOR_FORMAT_UNSPECIFIED) format = v1::VECTOR_FORMAT_FLOAT32;
+v1::EmbedResponse ToResponse(const EmbedResult& result, const AnswerFacts& facts, const ModelInfo& model) {
+  const v1::VectorFormat format =
+      facts.format == v1::VECTOR_FORMAT_UNSPECIFIED ? v1::VECTOR_FORMAT_FLOAT32 : facts.format;
   v1::EmbedResponse response;
   for (const TextResult& text : result.texts) {
     v1::Embedding* embedding = response.add_embeddings();
@@ -326,9 +342,10 @@ v1::EmbedResponse ToResponse(const EmbedResult& result, const std::vector<Output
     embedding->set_truncated(text.truncated);
     for (const std::vector<float>& vector : text.vectors) EncodeVector(vector, format, embedding->add_vectors());
   }
-  for (const OutputSpec& output : outputs) DescribeOutput(output, model, response.add_outputs());
+  for (const OutputSpec& output : facts.outputs) DescribeOutput(output, model, response.add_outputs());
   response.set_format(format);
-  response.set_model_fingerprint(model.fingerprints[DeepestLayer(SlotsOf(outputs))]);
+  response.set_selection_id(facts.selection_id);
+  response.set_model_fingerprint(model.fingerprints[DeepestLayer(SlotsOf(facts.outputs))]);
   v1::Timing* timing = response.mutable_timing();
   timing->set_tokenize_seconds(absl::ToDoubleSeconds(result.timing.tokenize));
   timing->set_queue_seconds(absl::ToDoubleSeconds(result.timing.queue));

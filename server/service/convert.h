@@ -12,6 +12,7 @@
 #include "midlayer/v1/embedding.pb.h"
 #include "server/engine/model_info.h"
 #include "server/engine/request.h"
+#include "server/service/selection_in_force.h"
 
 namespace midlayer {
 
@@ -21,14 +22,28 @@ struct RequestLimits {
   int max_text_bytes = 1 << 20;
 };
 
-// A checked request. All errors are INVALID_ARGUMENT and FAILED_PRECONDITION as in embedding.proto; the message names
-// the field, what was expected and what came. `unset_priority`: what PRIORITY_UNSPECIFIED means.
-absl::StatusOr<EmbedTask> ToTask(v1::EmbedRequest request, const ModelInfo& model, const RequestLimits& limits,
-                                 Priority unset_priority);
+// What a request is checked against.
+struct RequestContext {
+  const ModelInfo& model;
+  const RequestLimits& limits;
+  const SelectionInForce& selection;
+};
 
-// The answer to a request that asked for `outputs` in `format`.
-v1::EmbedResponse ToResponse(const EmbedResult& result, const std::vector<OutputSpec>& outputs, v1::VectorFormat format,
-                             const ModelInfo& model);
+// A checked request. All errors are INVALID_ARGUMENT and FAILED_PRECONDITION as in embedding.proto; the message names
+// the field, what was expected and what came (and UNAVAILABLE, where it takes a selection that is not known yet).
+// `unset_priority`: what PRIORITY_UNSPECIFIED means.
+absl::StatusOr<EmbedTask> ToTask(v1::EmbedRequest request, const RequestContext& context, Priority unset_priority);
+
+// What is said of an answer besides its vectors.
+struct AnswerFacts {
+  std::vector<OutputSpec> outputs;  // that were asked for
+  v1::VectorFormat format = v1::VECTOR_FORMAT_UNSPECIFIED;
+  std::string selection_id;  // in force when the request came
+};
+v1::EmbedResponse ToResponse(const EmbedResult& result, const AnswerFacts& facts, const ModelInfo& model);
+
+absl::StatusOr<Pooling> ToPooling(v1::Pooling pooling, const ModelInfo& model, absl::string_view field);
+v1::Pooling FromPooling(Pooling pooling);
 
 v1::GetModelResponse DescribeForWire(const ModelInfo& model, const RequestLimits& limits);
 

@@ -20,11 +20,14 @@ class EmbedReactor final : public grpc::ServerUnaryReactor {
   void Start(const grpc::ByteBuffer& bytes) {
     v1::EmbedRequest wire;
     if (const absl::Status parsed = ParseEmbedRequest(bytes, &wire); !parsed.ok()) return End(parsed);
-    format_ = wire.format();
-    absl::StatusOr<EmbedTask> task = ToTask(std::move(wire), *context_.model, context_.limits, Priority::kInteractive);
+    facts_.format = wire.format();
+    const SelectionInForce selection = context_.selections->InForce();
+    absl::StatusOr<EmbedTask> task =
+        ToTask(std::move(wire), {*context_.model, context_.limits, selection}, Priority::kInteractive);
     if (!task.ok()) return End(task.status());
     task->deadline = DeadlineOf(*call_);
-    outputs_ = task->outputs;
+    facts_.outputs = task->outputs;
+    facts_.selection_id = selection.id;
     request_ = context_.engine->Embed(*std::move(task), Engine::WhenFull::kRefuse,
                                       [this](absl::StatusOr<EmbedResult> result) { Answer(std::move(result)); });
   }
@@ -41,12 +44,12 @@ class EmbedReactor final : public grpc::ServerUnaryReactor {
     if (!result.ok()) return End(result.status());
     bool own_buffer = false;
     const grpc::Status written = grpc::GenericSerialize<grpc::ProtoBufferWriter, v1::EmbedResponse>(
-        ToResponse(*result, outputs_, format_, *context_.model), response_, &own_buffer);
+        ToResponse(*result, facts_, *context_.model), response_, &own_buffer);
     End(written.ok() ? absl::OkStatus() : absl::InternalError(written.error_message()));
   }
 
   void End(const absl::Status& status) {
-    CountRequest(context_, "Embed", status, start_, outputs_);
+    CountRequest(context_, "Embed", status, start_, facts_.outputs);
     Finish(ToGrpc(status));
   }
 
@@ -55,8 +58,7 @@ class EmbedReactor final : public grpc::ServerUnaryReactor {
   grpc::ByteBuffer* const response_;
   const absl::Time start_ = absl::Now();
   // Written by Start(), read after.
-  v1::VectorFormat format_ = v1::VECTOR_FORMAT_UNSPECIFIED;
-  std::vector<OutputSpec> outputs_;
+  AnswerFacts facts_;
   std::shared_ptr<Request> request_;
 };
 

@@ -66,8 +66,7 @@ class EmbedStreamReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer
   // it.
   struct Message {
     int texts = 0;
-    v1::VectorFormat format = v1::VECTOR_FORMAT_UNSPECIFIED;
-    std::vector<OutputSpec> outputs;
+    AnswerFacts facts;
     absl::Time start = absl::Now();
     std::shared_ptr<Request> request;
     bool answered = false;
@@ -81,12 +80,14 @@ class EmbedStreamReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer
     absl::StatusOr<EmbedTask> task = absl::InternalError("not read");
     if (const absl::Status parsed = ParseEmbedRequest(input_, &wire); parsed.ok()) {
       message->texts = wire.request().texts_size();
-      message->format = wire.request().format();
-      task = ToTask(std::move(*wire.mutable_request()), *context_.model, context_.limits, Priority::kBulk);
+      message->facts.format = wire.request().format();
+      const SelectionInForce selection = context_.selections->InForce();
+      message->facts.selection_id = selection.id;
+      task = ToTask(std::move(*wire.mutable_request()), {*context_.model, context_.limits, selection}, Priority::kBulk);
     } else {
       task = parsed;
     }
-    if (task.ok()) message->outputs = task->outputs;
+    if (task.ok()) message->facts.outputs = task->outputs;
     {
       std::lock_guard lock(mutex_);
       messages_.push_back(message);
@@ -109,13 +110,13 @@ class EmbedStreamReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer
   void Answer(const std::shared_ptr<Message>& message, const absl::StatusOr<EmbedResult>& result) {
     v1::EmbedStreamResponse wire;
     if (result.ok()) {
-      *wire.mutable_response() = ToResponse(*result, message->outputs, message->format, *context_.model);
+      *wire.mutable_response() = ToResponse(*result, message->facts, *context_.model);
     } else {
       const grpc::Status status = ToGrpc(result.status());
       wire.mutable_error()->set_code(status.error_code());
       wire.mutable_error()->set_message(status.error_message());
     }
-    CountRequest(context_, "EmbedStream", result.status(), message->start, message->outputs);
+    CountRequest(context_, "EmbedStream", result.status(), message->start, message->facts.outputs);
     grpc::ByteBuffer bytes;
     bool own_buffer = false;
     grpc::GenericSerialize<grpc::ProtoBufferWriter, v1::EmbedStreamResponse>(wire, &bytes, &own_buffer);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/time/clock.h"
+#include "server/service/scoring_convert.h"
 #include "spdlog/spdlog.h"
 
 namespace midlayer {
@@ -50,6 +51,8 @@ grpc::ServerUnaryReactor* EmbeddingServiceImpl::GetModel(grpc::CallbackServerCon
                                                          v1::GetModelResponse* response) {
   const absl::Time start = absl::Now();
   *response = DescribeForWire(*context_.model, context_.limits);
+  if (const auto record = context_.selections->RecordInForce())
+    *response->mutable_selection() = FromRecord(*record, true);
   grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
   CountRequest(context_, "GetModel", absl::OkStatus(), start, {});
   reactor->Finish(grpc::Status::OK);

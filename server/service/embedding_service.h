@@ -5,19 +5,32 @@
 #include <grpcpp/grpcpp.h>
 
 #include "midlayer/v1/embedding.grpc.pb.h"
+#include "server/engine/dataset.h"
 #include "server/engine/engine.h"
 #include "server/engine/model_info.h"
+#include "server/engine/scorer.h"
 #include "server/service/convert.h"
+#include "server/service/selections.h"
 #include "server/telemetry/telemetry.h"
 
 namespace midlayer {
 
+// What scoring runs may take.
+struct ScoreLimits {
+  DatasetBuilder::Limits dataset;
+  int runs = 2;           // at once; more are refused
+  std::string directory;  // of data sets that may be named; empty: none
+};
+
 // What the calls share. All must outlive the gRPC server.
 struct ServiceContext {
   Engine* engine = nullptr;
+  Selections* selections = nullptr;
+  Scorer* scorer = nullptr;
   const ModelInfo* model = nullptr;
   Telemetry* telemetry = nullptr;
   RequestLimits limits;
+  ScoreLimits score_limits;
 };
 
 // Embed and EmbedStream take raw bytes: so a string that is not UTF-8 gets an answer that names it (see

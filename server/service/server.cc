@@ -28,9 +28,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, co
   server->address_ = absl::StrCat(options.listen.substr(0, options.listen.rfind(':')), ":", port);
   server->health_.SetServing("", true);
   server->health_.SetServing(v1::EmbeddingService::service_full_name(), true);
-  // Answered with UNIMPLEMENTED so far.
-  server->health_.SetServing(v1::ScoringService::service_full_name(), false);
-  server->health_.SetServing(v1::SelectionService::service_full_name(), false);
+  server->health_.SetServing(v1::ScoringService::service_full_name(), true);
+  server->health_.SetServing(v1::SelectionService::service_full_name(), true);
   return server;
 }
 

@@ -10,7 +10,8 @@
 #include "absl/status/statusor.h"
 #include "server/service/embedding_service.h"
 #include "server/service/health_service.h"
-#include "server/service/unimplemented_services.h"
+#include "server/service/scoring_service.h"
+#include "server/service/selection_service.h"
 
 namespace midlayer {
 
@@ -33,7 +34,7 @@ class Server {
   void Shutdown(absl::Duration drain);
 
  private:
-  explicit Server(const ServiceContext& context) : embedding_(context) {}
+  explicit Server(const ServiceContext& context) : embedding_(context), scoring_(context), selection_(context) {}
 
   HealthService health_;
   EmbeddingServiceImpl embedding_;

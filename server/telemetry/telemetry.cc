@@ -79,7 +79,40 @@ Telemetry::Telemetry()
                         .Name("midlayer_queue_tokens")
                         .Help("Tokens that wait for a batch.")
                         .Register(*registry_)
-                        .Add({})) {
+                        .Add({})),
+      score_runs_(BuildCounter()
+                      .Name("midlayer_score_runs_total")
+                      .Help("Runs of ScoreLayers that ended, by gRPC code.")
+                      .Register(*registry_)),
+      score_seconds_(
+          BuildCounter()
+              .Name("midlayer_score_stage_seconds_total")
+              .Help("Time of answered scoring runs: forward (the model), accumulate (metrics of single texts, "
+                    "beside it), finish (metrics of whole sets).")
+              .Register(*registry_)),
+      score_running_(
+          BuildGauge().Name("midlayer_score_running").Help("Scoring runs under way.").Register(*registry_).Add({})),
+      score_progress_(BuildGauge()
+                          .Name("midlayer_score_progress_ratio")
+                          .Help("How far the passes of the scoring run are that reported last, 0 to 1.")
+                          .Register(*registry_)
+                          .Add({})),
+      store_up_(BuildGauge()
+                    .Name("midlayer_selection_store_up")
+                    .Help("Whether the last reading of the selection store succeeded.")
+                    .Register(*registry_)
+                    .Add({})),
+      selection_switches_(BuildCounter()
+                              .Name("midlayer_selection_switches_total")
+                              .Help("How often the selection in force changed.")
+                              .Register(*registry_)
+                              .Add({})),
+      selection_info_(
+          BuildGauge().Name("midlayer_selection_info").Help("The selection in force.").Register(*registry_)),
+      selection_scores_(BuildGauge()
+                            .Name("midlayer_selection_score")
+                            .Help("The metric that decided the selection in force, by layer.")
+                            .Register(*registry_)) {
   auto& stages = BuildHistogram()
                      .Name("midlayer_stage_duration_seconds")
                      .Help("Time in a stage: tokenize (a request), queue (a text), forward and pool (a batch).")
@@ -132,5 +165,42 @@ void Telemetry::QueueIs(int64_t rows, int64_t tokens) {
   queue_rows_.Set(static_cast<double>(rows));
   queue_tokens_.Set(static_cast<double>(tokens));
 }
+
+void Telemetry::ScoreBegan() { score_running_.Increment(); }
+
+void Telemetry::ScoreEnded(std::string_view code) {
+  score_running_.Decrement();
+  score_progress_.Set(0);
+  score_runs_.Add({{"code", std::string(code)}}).Increment();
+}
+
+void Telemetry::ScoreIsAt(double part) { score_progress_.Set(part); }
+
+void Telemetry::ScoreStageTook(std::string_view stage, double seconds) {
+  score_seconds_.Add({{"stage", std::string(stage)}}).Increment(seconds);
+}
+
+void Telemetry::SelectionIs(const SelectionFacts& facts) {
+  std::lock_guard lock(selection_mutex_);
+  if (selection_id_ == facts.id) return;
+  if (selection_id_.has_value()) selection_switches_.Increment();
+  selection_id_ = facts.id;
+  for (size_t i = 0; i < selection_gauges_.size(); ++i) {
+    (i == 0 ? selection_info_ : selection_scores_).Remove(selection_gauges_[i]);
+  }
+  selection_gauges_.clear();
+  if (facts.id.empty()) return;
+  selection_gauges_.push_back(&selection_info_.Add({{"id", facts.id},
+                                                    {"layer", std::to_string(facts.layer)},
+                                                    {"pooling", facts.pooling},
+                                                    {"metric", facts.metric}}));
+  selection_gauges_.back()->Set(1);
+  for (size_t layer = 0; layer < facts.curve.size(); ++layer) {
+    selection_gauges_.push_back(&selection_scores_.Add({{"metric", facts.metric}, {"layer", std::to_string(layer)}}));
+    selection_gauges_.back()->Set(facts.curve[layer]);
+  }
+}
+
+void Telemetry::SelectionStoreIs(bool up) { store_up_.Set(up ? 1 : 0); }
 
 }  // namespace midlayer

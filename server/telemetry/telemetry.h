@@ -11,6 +11,8 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,9 +46,28 @@ class Telemetry {
   void BatchRan(int64_t rows, int64_t tokens);
   void QueueIs(int64_t rows, int64_t tokens);
 
+  // A scoring run began; it ended with this gRPC code; how far the one that reported last is (0 to 1).
+  void ScoreBegan();
+  void ScoreEnded(std::string_view code);
+  void ScoreIsAt(double part);
+  // Of an ended run: "forward", "accumulate", "finish".
+  void ScoreStageTook(std::string_view stage, double seconds);
+
+  // The selection in force, no id for none. `curve`: the metric that decided, by layer.
+  struct SelectionFacts {
+    std::string id;
+    int layer = 0;
+    std::string pooling;
+    std::string metric;
+    std::vector<double> curve;
+  };
+  void SelectionIs(const SelectionFacts& facts);
+  void SelectionStoreIs(bool up);
+
  private:
   using Histograms = prometheus::Family<prometheus::Histogram>;
   using Counters = prometheus::Family<prometheus::Counter>;
+  using Gauges = prometheus::Family<prometheus::Gauge>;
 
   const std::shared_ptr<prometheus::Registry> registry_;
   Counters& requests_;
@@ -54,7 +75,7 @@ class Telemetry {
   Histograms& embed_seconds_;
   Counters& rejected_;
   Histograms& layer_seconds_;
-  prometheus::Family<prometheus::Gauge>& model_info_;
+  Gauges& model_info_;
   std::vector<prometheus::Histogram*> stages_;  // by Stage
   prometheus::Histogram& batch_rows_;
   prometheus::Histogram& batch_tokens_;
@@ -62,6 +83,19 @@ class Telemetry {
   prometheus::Counter& tokens_;
   prometheus::Gauge& queue_rows_;
   prometheus::Gauge& queue_tokens_;
+  Counters& score_runs_;
+  Counters& score_seconds_;
+  prometheus::Gauge& score_running_;
+  prometheus::Gauge& score_progress_;
+  prometheus::Gauge& store_up_;
+  prometheus::Counter& selection_switches_;
+  Gauges& selection_info_;
+  Gauges& selection_scores_;
+
+  std::mutex selection_mutex_;
+  // Guarded by selection_mutex_.
+  std::optional<std::string> selection_id_;           // the last one told, empty for none
+  std::vector<prometheus::Gauge*> selection_gauges_;  // of it: the info first
 };
 
 }  // namespace midlayer

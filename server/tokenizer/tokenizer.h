@@ -54,6 +54,9 @@ class Tokenizer {
   // The largest id that Encode() can give, plus 1: the model must have at least so many word embeddings.
   int vocab_size() const { return vocab_size_; }
   int max_tokens() const { return options_.max_tokens; }
+  // Special tokens before and after the tokens of every text.
+  int num_leading() const { return num_leading_; }
+  int num_trailing() const { return num_trailing_; }
 
  private:
   struct Free {

@@ -73,10 +73,10 @@ TEST(ProgressTest, Scoring) {
   v1::ScoreProgress progress;
   progress.set_stage("forward");
   progress.set_done(1200);
-  EXPECT_EQ(FormatProgress(progress), "forward: 1,200 texts");
+  EXPECT_EQ(FormatProgress(progress), "forward: 1,200 tokens");
   progress.set_total(3000);
   progress.set_remaining_seconds(6);
-  EXPECT_EQ(FormatProgress(progress), "[########------------]  40%  forward: 1,200 of 3,000 texts  0:06 left");
+  EXPECT_EQ(FormatProgress(progress), "[########------------]  40%  forward: 1,200 of 3,000 tokens  0:06 left");
   progress.set_stage("metrics");
   progress.set_done(9000);
   EXPECT_EQ(FormatProgress(progress), "[####################] 100%  metrics: 9,000 of 3,000 layers  0:06 left");

@@ -121,7 +121,7 @@ TEST_F(ScoringCommandsTest, PageBesideTheOutput) {
 TEST_F(ScoringCommandsTest, ProgressOnATerminalOnly) {
   show_progress_ = true;
   EXPECT_EQ(Score("a\nb\n"), kExitOk);
-  EXPECT_THAT(err_.str(), HasSubstr("forward: 1 of 2 texts"));
+  EXPECT_THAT(err_.str(), HasSubstr("forward: 1 of 2 tokens"));
   EXPECT_TRUE(err_.str().ends_with("\r\x1b[K")) << err_.str();
 }
 

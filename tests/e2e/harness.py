@@ -55,7 +55,8 @@ class Server:
 
     def __init__(self, model="bert", *flags, env=None):
         command = [SERVER, "--model", MODELS / model]
-        defaults = {"--listen": "127.0.0.1:0", "--metrics-listen": "127.0.0.1:0", "--device": "cpu", "--threads": "1"}
+        defaults = {"--listen": "127.0.0.1:0", "--metrics-listen": "127.0.0.1:0", "--device": "cpu", "--threads": "1",
+                    "--selection-store": "memory"}
         for flag, value in defaults.items():
             command += [flag, value] if flag not in flags else []
         command += flags

@@ -443,19 +443,19 @@ PackedTokens Packed(std::vector<int32_t> ids) {
 TEST_F(EngineTest, ShowsTheStatesOfEveryLayerInOrder) {
   Start();
   std::vector<std::vector<float>> seen;
-  const absl::Status ended = engine_->RunStates(Packed({3, 4}), State::kRaw, [&](int layer, auto states) {
+  const auto ended = engine_->RunStates(Packed({3, 4}), State::kRaw, [&](int layer, auto states) {
     EXPECT_EQ(layer, static_cast<int>(seen.size()));
     seen.emplace_back(states.begin(), states.end());
     return true;
   });
-  EXPECT_TRUE(ended.ok()) << ended;
+  EXPECT_TRUE(ended.ok()) << ended.status();
   EXPECT_THAT(seen, ElementsAre(ElementsAre(3, 4), ElementsAre(6, 8)));
 }
 
 TEST_F(EngineTest, AStatesPassStepsAsideBetweenTwoLayersForWhoeverWaits) {
   Start();
   Tracked embed;
-  const absl::Status ended = engine_->RunStates(Packed({3, 4}), State::kRaw, [&](int layer, auto) {
+  const auto ended = engine_->RunStates(Packed({3, 4}), State::kRaw, [&](int layer, auto) {
     Advance(absl::Milliseconds(5));
     if (layer == 0) {
       embed = Embed(Texts({"the"}));
@@ -465,7 +465,8 @@ TEST_F(EngineTest, AStatesPassStepsAsideBetweenTwoLayersForWhoeverWaits) {
     }
     return true;
   });
-  EXPECT_TRUE(ended.ok()) << ended;
+  ASSERT_TRUE(ended.ok()) << ended.status();
+  EXPECT_EQ(*ended, FakeModel::kLayers * absl::Milliseconds(5));
   EXPECT_TRUE(embed.outcome->status().ok());
 }
 
@@ -474,8 +475,8 @@ TEST_F(EngineTest, AStatesPassEndsWhereItIsToldToAndWhereTheModelFails) {
   int layers = 0;
   EXPECT_TRUE(engine_->RunStates(Packed({3}), State::kRaw, [&](int, auto) { return ++layers < 1; }).ok());
   EXPECT_EQ(layers, 1);
-  const absl::Status failed = engine_->RunStates(Packed({kPoison}), State::kRaw, [](int, auto) { return true; });
-  EXPECT_EQ(failed.code(), absl::StatusCode::kInternal);
+  const auto failed = engine_->RunStates(Packed({kPoison}), State::kRaw, [](int, auto) { return true; });
+  EXPECT_EQ(failed.status().code(), absl::StatusCode::kInternal);
   EXPECT_TRUE(Embed(Texts({"the"})).outcome->status().ok()) << "harmed nobody else";
 }
 

@@ -27,6 +27,7 @@ struct Golden {
 using Handler = void (*)(const Golden&);
 // By the value of "metric". One table a part of the server.
 const std::map<std::string, Handler>& RepresentationHandlers();
+const std::map<std::string, Handler>& ViewHandlers();
 const std::map<std::string, Handler>& LabelledHandlers();
 const std::map<std::string, Handler>& StatisticsHandlers();
 

@@ -21,7 +21,8 @@ fs::path ReferenceDirectory() {
 }
 
 Handler HandlerOf(const std::string& metric) {
-  for (const auto* handlers : {&RepresentationHandlers(), &LabelledHandlers(), &StatisticsHandlers()}) {
+  for (const auto* handlers :
+       {&RepresentationHandlers(), &ViewHandlers(), &LabelledHandlers(), &StatisticsHandlers()}) {
     if (const auto found = handlers->find(metric); found != handlers->end()) return found->second;
   }
   return nullptr;

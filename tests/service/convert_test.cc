@@ -60,7 +60,7 @@ v1::EmbedRequest FromText(const std::string& text_format) {
 }
 
 absl::StatusOr<EmbedTask> Convert(const std::string& text_format, const ModelInfo& model = Model()) {
-  return ToTask(FromText(text_format), model, kLimits, Priority::kInteractive);
+  return ToTask(FromText(text_format), {model, kLimits, SelectionInForce()}, Priority::kInteractive);
 }
 
 void ExpectSame(const OutputSpec& found, const OutputSpec& expected) {
@@ -185,7 +185,8 @@ TEST(ToTaskTest, PriorityOfManyTextsIsBulkUnlessNamed) {
       {eight + "priority: PRIORITY_BULK", Priority::kInteractive, Priority::kBulk},
   };
   for (const auto& test : cases) {
-    EXPECT_EQ(ToTask(FromText(test.request), Model(), kLimits, test.unset)->priority, test.expected) << test.request;
+    EXPECT_EQ(ToTask(FromText(test.request), {Model(), kLimits, {}}, test.unset)->priority, test.expected)
+        << test.request;
   }
 }
 
@@ -278,7 +279,7 @@ TEST(ToTaskTest, BadRequests) {
       {"texts: 'a' prompt_name: 'query'", PlainModel(), invalid,
        "prompt_name: expected no name (the model has no prompts), found \"query\""},
       {"texts: 'a' expected_selection_id: 'abc'", Model(), precondition,
-       "expected_selection_id: expected \"abc\", found no promoted selection"},
+       "expected_selection_id: expected \"abc\", found none"},
       {"texts: 'a' expected_model_fingerprint: 'f5'", Model(), precondition,
        "expected_model_fingerprint: expected \"f5\", found \"f6\""},
       {"texts: 'a' layer: 1 expected_model_fingerprint: 'f6'", Model(), precondition, "found \"f1\""},
@@ -296,10 +297,47 @@ TEST(ToTaskTest, LongNamesAreCutBetweenCharacters) {
   for (size_t ascii = 74; ascii <= 81; ++ascii) {
     v1::EmbedRequest request = FromText("texts: 'a'");
     request.set_prompt_name(std::string(ascii, 'x') + "é👍👍👍");
-    const std::string message(ToTask(request, Model(), kLimits, Priority::kBulk).status().message());
+    const std::string message(ToTask(request, {Model(), kLimits, {}}, Priority::kBulk).status().message());
     EXPECT_TRUE(IsUtf8(message, nullptr)) << ascii << ": " << message;
     EXPECT_THAT(message, AllOf(HasSubstr(std::string(74, 'x')), HasSubstr("…\"")));
   }
+}
+
+// Layer 2, normed, under max.
+const SelectionInForce& Selected() {
+  static const SelectionInForce selection = {.id = "s1", .layer = 2, .pooling = Pooling::kMax, .state = State::kNormed};
+  return selection;
+}
+
+absl::StatusOr<EmbedTask> ConvertSelected(const std::string& text_format,
+                                          const SelectionInForce& selection = Selected()) {
+  return ToTask(FromText(text_format), {Model(), kLimits, selection}, Priority::kInteractive);
+}
+
+TEST(ToTaskTest, WithoutALayerTheSelectionIsTakenWithItsPoolingAndState) {
+  ExpectSame(ConvertSelected("texts: 'a'")->outputs.at(0),
+             {.layers = {2}, .pooling = Pooling::kMax, .state = State::kNormed, .source = LayerSource::kSelection});
+  ExpectSame(ConvertSelected("texts: 'a' pooling: POOLING_LAST state: STATE_RAW")->outputs.at(0),
+             {.layers = {2}, .pooling = Pooling::kLast, .state = State::kRaw, .source = LayerSource::kSelection});
+  ExpectSame(ConvertSelected("texts: 'a' layer: 3")->outputs.at(0), {.layers = {3}, .pooling = Pooling::kCls});
+  const auto mixed = ConvertSelected("texts: 'a' outputs { layers: 1 } outputs {}");
+  EXPECT_THAT(mixed->outputs.at(0).layers, ElementsAre(1));
+  EXPECT_THAT(mixed->outputs.at(1).layers, ElementsAre(2));
+}
+
+TEST(ToTaskTest, AnExpectedSelectionMustBeTheOneInForce) {
+  EXPECT_TRUE(ConvertSelected("texts: 'a' expected_selection_id: 's1'").ok());
+  EXPECT_TRUE(ConvertSelected("texts: 'a' layer: 1 expected_selection_id: 's1'").ok());
+  const absl::Status status = ConvertSelected("texts: 'a' expected_selection_id: 's2'").status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(status.message(), "expected_selection_id: expected \"s2\", found \"s1\"");
+}
+
+TEST(ToTaskTest, ASelectionThatCannotBeUsedRefusesOnlyRequestsThatNeedIt) {
+  const SelectionInForce unknown{.refusal = absl::UnavailableError("the store is away")};
+  EXPECT_EQ(ConvertSelected("texts: 'a'", unknown).status(), unknown.refusal);
+  EXPECT_EQ(ConvertSelected("texts: 'a' outputs { layers: 1 } outputs {}", unknown).status(), unknown.refusal);
+  EXPECT_TRUE(ConvertSelected("texts: 'a' layer: 3", unknown).ok());
 }
 
 TEST(ToResponseTest, EverythingIsFilledIn) {
@@ -317,7 +355,7 @@ TEST(ToResponseTest, EverythingIsFilledIn) {
        .source = LayerSource::kDefault},
       {.layers = {0, 1}},
   };
-  const v1::EmbedResponse response = ToResponse(result, outputs, v1::VECTOR_FORMAT_UNSPECIFIED, Model());
+  const v1::EmbedResponse response = ToResponse(result, {.outputs = outputs, .selection_id = "s1"}, Model());
   v1::EmbedResponse expected;
   ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(R"(
     embeddings { vectors { values: [1, 2] } vectors { values: 3 } tokens: 5 }
@@ -329,11 +367,12 @@ TEST(ToResponseTest, EverythingIsFilledIn) {
     outputs { layers: [0, 1] pooling: POOLING_MEAN state: STATE_RAW fusion: FUSION_CONCAT normalized: true
               dimensions: 64 layer_source: LAYER_SOURCE_REQUEST }
     format: VECTOR_FORMAT_FLOAT32
+    selection_id: "s1"
     model_fingerprint: "f3"
     timing { tokenize_seconds: 0.001 queue_seconds: 0.02 forward_seconds: 0.3 })",
                                                             &expected));
   EXPECT_EQ(response.DebugString(), expected.DebugString());
-  const v1::EmbedResponse binary = ToResponse(result, outputs, v1::VECTOR_FORMAT_BINARY, Model());
+  const v1::EmbedResponse binary = ToResponse(result, {outputs, v1::VECTOR_FORMAT_BINARY, ""}, Model());
   EXPECT_EQ(binary.format(), v1::VECTOR_FORMAT_BINARY);
   EXPECT_EQ(binary.embeddings(0).vectors(0).data(), "\xC0");
 }

@@ -163,7 +163,7 @@ TEST(EmbedTest, RefusalsNameFieldExpectedAndFound) {
                 {"selection",
                  [](auto& r) { r.set_expected_selection_id("s1"); },
                  StatusCode::FAILED_PRECONDITION,
-                 {"expected_selection_id: expected \"s1\"", "found no promoted selection"}},
+                 {"expected_selection_id: expected \"s1\"", "found none"}},
                 {"fingerprint",
                  [&](auto& r) {
                    r.set_layer(2);

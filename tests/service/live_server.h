@@ -22,6 +22,7 @@
 #include "absl/time/clock.h"
 #include "midlayer/v1/embedding.grpc.pb.h"
 #include "server/engine/torch_runner.h"
+#include "server/engine/torch_scorer.h"
 #include "server/service/server.h"
 #include "server/weights/safetensors.h"
 
@@ -129,6 +130,10 @@ class LiveServer {
     Engine::Options engine;
     RequestLimits limits;
     int max_message_bytes = 64 << 20;
+    std::string selection_store = "memory";
+    Selections::Options selections = {.poll_interval = absl::Milliseconds(20)};
+    ScoreLimits score_limits;
+    TorchScorerOptions scorer;
   };
 
   LiveServer() : LiveServer(Options()) {}
@@ -141,9 +146,17 @@ class LiveServer {
     engine_ = std::make_unique<Engine>(
         options.engine, model_.tokenizer.get(),
         std::make_unique<GatedRunner>(MakeTorchRunner(model_.transformer, &telemetry_), &gate_), &telemetry_);
-    server_ = Server::Start(
-                  {.listen = "127.0.0.1:0", .max_message_bytes = options.max_message_bytes},
-                  {.engine = engine_.get(), .model = &model_.info, .telemetry = &telemetry_, .limits = options.limits})
+    scorer_ = MakeTorchScorer(engine_.get(), &model_.info, model_.tokenizer.get(), options.scorer);
+    selections_ = std::make_unique<Selections>(OpenStore(options.selection_store, "test").value(), &model_.info,
+                                               options.selections, &telemetry_);
+    server_ = Server::Start({.listen = "127.0.0.1:0", .max_message_bytes = options.max_message_bytes},
+                            {.engine = engine_.get(),
+                             .selections = selections_.get(),
+                             .scorer = scorer_.get(),
+                             .model = &model_.info,
+                             .telemetry = &telemetry_,
+                             .limits = options.limits,
+                             .score_limits = options.score_limits})
                   .value();
     channel_ = NewChannel();
     // A busy machine fails a connect now and then, which no test here is about.
@@ -209,6 +222,8 @@ class LiveServer {
   Telemetry telemetry_;
   Gate gate_;
   std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Scorer> scorer_;
+  std::unique_ptr<Selections> selections_;
   std::unique_ptr<Server> server_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::EmbeddingService::Stub> stub_;

@@ -6,6 +6,7 @@
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "midlayer/v1/scoring.grpc.pb.h"
 #include "midlayer/v1/selection.grpc.pb.h"
+#include "server/base/version.h"
 #include "tests/service/calls.h"
 
 namespace midlayer {
@@ -80,29 +81,6 @@ TEST(GetModelTest, AServerOfFewerLayersHasTheSameFingerprintsAndVectors) {
   EXPECT_EQ(Values(a.response.embeddings(1).vectors(0)), Values(b.response.embeddings(1).vectors(0)));
 }
 
-TEST(ServerTest, WhatIsNotThereYetSaysSo) {
-  LiveServer live;
-  const auto says_so = [](const std::string& method) {
-    return IsStatus(StatusCode::UNIMPLEMENTED,
-                    AllOf(HasSubstr(method), HasSubstr("not in midlayer " + std::string(kVersion))));
-  };
-  const auto selections = v1::SelectionService::NewStub(live.channel());
-  v1::ListSelectionsResponse list;
-  v1::GetSelectionResponse get;
-  v1::PromoteSelectionResponse promote;
-  v1::DeleteSelectionResponse remove;
-  EXPECT_THAT(selections->ListSelections(NewContext().get(), {}, &list), says_so("ListSelections"));
-  EXPECT_THAT(selections->GetSelection(NewContext().get(), {}, &get), says_so("GetSelection"));
-  EXPECT_THAT(selections->PromoteSelection(NewContext().get(), {}, &promote), says_so("PromoteSelection"));
-  EXPECT_THAT(selections->DeleteSelection(NewContext().get(), {}, &remove), says_so("DeleteSelection"));
-  const auto scoring = v1::ScoringService::NewStub(live.channel());
-  const auto context = NewContext();
-  const auto stream = scoring->ScoreLayers(context.get());
-  v1::ScoreLayersResponse answer;
-  EXPECT_FALSE(stream->Read(&answer));
-  EXPECT_THAT(stream->Finish(), says_so("ScoreLayers"));
-}
-
 grpc::health::v1::HealthCheckResponse::ServingStatus HealthOf(const LiveServer& live, const std::string& service) {
   grpc::health::v1::HealthCheckRequest request;
   request.set_service(service);
@@ -119,8 +97,8 @@ TEST(ServerTest, HealthIsToldOverallAndByService) {
   LiveServer live;
   EXPECT_EQ(HealthOf(live, ""), Response::SERVING);
   EXPECT_EQ(HealthOf(live, "midlayer.v1.EmbeddingService"), Response::SERVING);
-  EXPECT_EQ(HealthOf(live, "midlayer.v1.ScoringService"), Response::NOT_SERVING);
-  EXPECT_EQ(HealthOf(live, "midlayer.v1.SelectionService"), Response::NOT_SERVING);
+  EXPECT_EQ(HealthOf(live, "midlayer.v1.ScoringService"), Response::SERVING);
+  EXPECT_EQ(HealthOf(live, "midlayer.v1.SelectionService"), Response::SERVING);
   EXPECT_EQ(HealthOf(live, "midlayer.v1.NoService"), Response::SERVICE_UNKNOWN);
 }
 

@@ -1,0 +1,69 @@
+// The model's selections: kept in a store that replicas share, one of them in force.
+#ifndef MIDLAYER_SERVER_SERVICE_SELECTIONS_H_
+#define MIDLAYER_SERVER_SERVICE_SELECTIONS_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/engine/model_info.h"
+#include "server/selection/promoted_selection.h"
+#include "server/selection/store.h"
+#include "server/service/selection_in_force.h"
+#include "server/telemetry/telemetry.h"
+
+namespace midlayer {
+
+// Thread-safe. All that is passed to the constructor must outlive it, but the store, which it owns.
+class Selections {
+ public:
+  struct Options {
+    // Whether requests that name no layer are refused while the store could not be read since the start: else this
+    // server would answer with another layer than those that can read it.
+    bool required = true;
+    absl::Duration poll_interval = absl::Seconds(1);
+  };
+
+  Selections(std::unique_ptr<SelectionStore> store, const ModelInfo* model, const Options& options,
+             Telemetry* telemetry);
+
+  SelectionInForce InForce() const;
+  // Its record; nothing where none can be used.
+  std::optional<SelectionRecord> RecordInForce() const;
+
+  SelectionStore& store() { return *store_; }
+
+  // The record and report of the same question (see SelectionRecord::cache_key), if it was asked before. Errors of the
+  // store count as no.
+  struct Stored {
+    SelectionRecord record;
+    std::string report;
+  };
+  std::optional<Stored> FindCached(const std::string& cache_key);
+
+  // Makes `id` (empty: none) the one in force, here at once and on the other servers after a moment (see
+  // PromotedSelection), and returns the id before it. FAILED_PRECONDITION where its evidence is of spectra alone and
+  // `force` is not set, where the model has other weights than the one that was scored, and where `expected_current` is
+  // not in force; NOT_FOUND, UNAVAILABLE. Logged with `caller`.
+  absl::StatusOr<std::string> Promote(const std::string& id, const std::optional<std::string>& expected_current,
+                                      bool force, std::string_view caller);
+  // Logged likewise.
+  absl::Status Delete(const std::string& id, std::string_view caller);
+
+ private:
+  void Changed(const PromotedSelection::Snapshot& snapshot);
+  absl::Status CheckPromotable(const SelectionRecord& record, bool force) const;
+
+  const std::unique_ptr<SelectionStore> store_;
+  const ModelInfo& model_;
+  const Options options_;
+  Telemetry& telemetry_;
+  PromotedSelection promoted_;  // last: calls back from the start
+};
+
+}  // namespace midlayer
+
+#endif  // MIDLAYER_SERVER_SERVICE_SELECTIONS_H_
