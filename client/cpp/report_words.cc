@@ -198,7 +198,7 @@ std::string ConfidenceMeaning(v1::Confidence confidence) {
     case v1::CONFIDENCE_LOW:
       return "geometry alone, or many layers tie";
     case v1::CONFIDENCE_MEDIUM:
-      return "self-retrieval, or a task on which a few layers tie";
+      return "self-retrieval on which at most neighbours tie, or a task on which layers tie that lie apart";
     case v1::CONFIDENCE_HIGH:
       return "a task on which this layer, or neighbours of it, clearly beats the others";
     default:

@@ -18,7 +18,8 @@ using SetMetrics = std::function<std::vector<absl::StatusOr<double>>(const at::T
 // Delete-a-group jackknife (Shao, Tu 1995, "The jackknife and bootstrap"): sqrt((G - 1)/G sum_g (v_g - mean v)^2), v_g
 // being a metric without group g; row i is in group i mod G. One for each metric, with the first reason for which one
 // is not defined without some group. Rows must be independent and in no order that repeats every G rows.
-// INVALID_ARGUMENT unless N >= groups >= 2. Costs `groups` times the metrics.
+// INVALID_ARGUMENT unless N >= groups >= 2. Costs `groups` times the metrics, on libtorch's
+// threads: `metrics` is called from several at once.
 absl::StatusOr<std::vector<absl::StatusOr<double>>> JackknifeStandardErrors(const at::Tensor& x_ND,
                                                                             const SetMetrics& metrics,
                                                                             int64_t groups = 10);

@@ -57,10 +57,11 @@ bool IsSharedWordMetric(const Metric& metric) { return metric.group == MetricGro
 
 std::string Number(double value) { return absl::StrFormat("%.4g", value); }
 
-// How sure a choice by `curve` is: few ties side by side are sure, many or scattered ones are not.
+// How sure a choice by `curve` is: few ties side by side are sure, many or scattered ones are not, and where most
+// layers tie nothing was told.
 Confidence ConfidenceOf(const Curve& curve, Evidence evidence) {
-  if (evidence == Evidence::kSpectral) return Confidence::kLow;
   const std::vector<int> ties = TiesOf(curve);
+  if (evidence == Evidence::kSpectral || 2 * ties.size() > curve.layers.size()) return Confidence::kLow;
   const int few = std::max(2, static_cast<int>(curve.layers.size()) / 4);
   const bool side_by_side = ties.back() - ties.front() < few;
   if (evidence == Evidence::kTask) return side_by_side ? Confidence::kHigh : Confidence::kMedium;

@@ -97,6 +97,11 @@ TEST(ChooseTest, OfTiesTheShallowestIsTaken) {
   EXPECT_THAT(choice.reason, HasSubstr("the shallowest, 2"));
 }
 
+TEST(ChooseTest, WhereMostLayersTieNothingWasTold) {
+  EXPECT_EQ(Chosen({CurveOf("pair_spearman", {.1, .2, .3, .4, .5, .6, .7}, 1)}, kPlain).confidence, Confidence::kLow);
+  EXPECT_EQ(Chosen({CurveOf("pair_spearman", {.1, .1, .1, .1, .1, .699, .7})}, kPlain).confidence, Confidence::kHigh);
+}
+
 TEST(ChooseTest, ATrainedLastLayerStaysUnlessItIsClearlyBeaten) {
   const Choice tie = Chosen({CurveOf("pair_spearman", {.1, .2, .3, .4, .5, .801, .8})}, kTrained);
   EXPECT_EQ(tie.layer, 6);
