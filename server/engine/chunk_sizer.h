@@ -13,7 +13,7 @@ namespace midlayer {
 // kLayerTime, whatever the machine and the model. Not thread-safe.
 class ChunkSizer {
  public:
-  static constexpr absl::Duration kLayerTime = absl::Milliseconds(5);
+  static constexpr absl::Duration kLayerTime = absl::Milliseconds(10);
 
   // At most `most` tokens, which is what the buffers for their states hold.
   explicit ChunkSizer(int64_t most) : most_(std::max<int64_t>(most, 1)), tokens_(std::min(kStart, most_)) {}

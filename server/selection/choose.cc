@@ -127,6 +127,8 @@ Choice ByEvidence(const Curve& curve, absl::Span<const Curve> curves, const Mode
   const Choice free = self ? BySelfRetrieval(curve) : ByMetric(curve);
   const int last = model.layers;
   if (!model.pooled_last_layer_was_trained || model.max_layer < last || free.layer == last) return free;
+  if (curve.best_layer == last)
+    return KeepLast(curve, last, absl::StrCat(BestInWords(curve), ", and ", TiesInWords(free.ties)));
   if (Ties(curve, last)) {
     return KeepLast(curve, last,
                     absl::StrCat(BestInWords(curve), ", and layer ", last, " (", Number(curve.layers[last].value),
