@@ -23,8 +23,9 @@ absl::Status Invalid(uint64_t place, absl::string_view field, absl::string_view 
 }
 
 int64_t BytesOf(const Example& example) {
-  size_t bytes = example.text.size() + example.label.size() + example.paired_text.size() + example.id.size();
-  for (const std::string& id : example.relevant_ids) bytes += id.size();
+  size_t bytes =
+      sizeof(Example) + example.text.size() + example.label.size() + example.paired_text.size() + example.id.size();
+  for (const std::string& id : example.relevant_ids) bytes += sizeof(std::string) + id.size();
   return static_cast<int64_t>(bytes);
 }
 
@@ -58,6 +59,8 @@ absl::Status DatasetBuilder::Check(const Example& example) const {
     if (!example.id.empty() && passage_ids_.contains(example.id)) {
       return Invalid(place, "id", "a name that no other passage has", "\"", example.id, "\" again");
     }
+  } else if (!example.id.empty()) {
+    return Invalid(place, "id", "none but on a passage", "\"", example.id, "\"");
   } else if (!example.relevant_ids.empty() && (!example.paired_text.empty() || example.score.has_value())) {
     return Invalid(place, "relevant_ids", "none beside paired_text or score", "some");
   }
@@ -142,8 +145,8 @@ absl::StatusOr<Dataset> DatasetBuilder::Finish(int64_t sample_size, uint64_t see
   MIDLAYER_ASSIGN_OR_RETURN(dataset.retrieval, AllOrNone("relevant_ids", HasRelevant));
   if (dataset.labelled) MIDLAYER_RETURN_IF_ERROR(CheckLabels());
   if (dataset.retrieval) MIDLAYER_RETURN_IF_ERROR(CheckRelevant());
-  const bool queries = std::any_of(examples_.begin(), examples_.end(), [](const Example& e) { return !e.passage; });
-  if (!dataset.retrieval && queries && !passage_ids_.empty()) {
+  const auto passages = std::count_if(examples_.begin(), examples_.end(), [](const Example& e) { return e.passage; });
+  if (!dataset.retrieval && passages > 0 && static_cast<size_t>(passages) < examples_.size()) {
     return absl::InvalidArgumentError("examples: relevant_ids: expected some beside passages, found none");
   }
   dataset.received = examples_.size();

@@ -31,7 +31,7 @@ class DatasetBuilder {
  public:
   struct Limits {
     int64_t max_examples = 100'000;
-    int64_t max_bytes = 256 << 20;
+    int64_t max_bytes = 256 << 20;  // what holds them counts too
     int max_text_bytes = 1 << 20;
   };
 

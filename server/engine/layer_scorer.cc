@@ -115,10 +115,16 @@ void LayerScorer::Measure(const StatesChunk& chunk, int64_t row, int layer, std:
   } else if (reference_) {
     centered_D = PooledCentered(TokensOf(states_TD));
   }
-  if (reference_ && centered_D.ok()) KeepPooled(pass, layer, slots_ - 1, *centered_D);
+  if (!reference_ || (pass.row < 0 && pass.viewed < 0)) return;
+  if (centered_D.ok()) return KeepPooled(pass, layer, slots_ - 1, *centered_D);
+  reasons.emplace_back(centered_D.status().message());
+  // Its row stays zero; as a view it must not stand for the text before.
+  if (pass.viewed >= 0) {
+    pending_views_[layer * slots_ + slots_ - 1][pass.view].fill_(std::numeric_limits<float>::quiet_NaN());
+  }
 }
 
-// The tokens that metrics of tokens are of; all where nothing would be left.
+// The tokens that metrics of tokens are of; one, too few for any of them, where nothing would be left.
 at::Tensor LayerScorer::TokensOf(const at::Tensor& states_TD) const {
   int64_t begin = task_.skip_leading_tokens, end = states_TD.size(0);
   if (task_.without_special_tokens) {

@@ -141,10 +141,11 @@ class Planner {
 
   bool Wants(MetricGroup group) const { return groups_.contains(group); }
 
-  // The pass of a text; equal texts share one.
+  // The pass of a text; equal texts share one, which is then wanted whichever of its examples is measured first.
   size_t PassOf(const Text& text) {
     const auto [found, is_new] = pass_of_.try_emplace(*text.text, plan_.passes.size());
     if (is_new) plan_.passes.push_back({.text = *text.text, .index = text.index});
+    if (plan_.passes[found->second].index != text.index) plan_.passes[found->second].always = true;
     return found->second;
   }
   int64_t RowOf(const Text& text) {
@@ -166,42 +167,58 @@ class Planner {
       const Example& example = dataset_.examples[i];
       if (!example.passage && example.paired_text.empty()) continue;
       const int64_t place = passage_of(example.passage ? example.text : example.paired_text, dataset_.indices[i]);
-      if (!example.id.empty()) by_id[example.id] = place;
+      if (example.passage && !example.id.empty()) by_id[example.id] = place;
     }
     if (Wants(MetricGroup::kRetrieval)) {
       for (const Text& passage : passages) {
         plan_.passages.push_back(RowOf(passage));
         plan_.passes[PassOf(passage)].always = true;
       }
-      for (size_t i = 0; i < dataset_.examples.size(); ++i) {
-        const Example& example = dataset_.examples[i];
-        if (example.passage) continue;
+    }
+    const std::map<std::string, int64_t> classes = Classes();
+    for (size_t i = 0; i < dataset_.examples.size(); ++i) {
+      const Example& example = dataset_.examples[i];
+      if (example.passage) continue;
+      if (Wants(MetricGroup::kLabels)) PlanLabel(i, classes);
+      if (Wants(MetricGroup::kRetrieval)) {
         plan_.queries.push_back(RowOf({&example.text, dataset_.indices[i]}));
-        plan_.example_indices.push_back(dataset_.indices[i]);
         std::set<int64_t> relevant;
         for (const std::string& id : example.relevant_ids) relevant.insert(by_id.at(id));
         if (!example.paired_text.empty()) relevant.insert(by_text.at(example.paired_text));
         plan_.relevant.emplace_back(relevant.begin(), relevant.end());
       }
+      if (Wants(MetricGroup::kLabels) || Wants(MetricGroup::kRetrieval)) {
+        plan_.example_indices.push_back(dataset_.indices[i]);
+      }
     }
     return Draw(passages, static_cast<size_t>(task_.sample_size), kCorpusStream);
+  }
+
+  // A number for each label, in the order of their names.
+  std::map<std::string, int64_t> Classes() const {
+    std::map<std::string, int64_t> classes;
+    for (const Example& example : dataset_.examples) {
+      if (!example.passage) classes.try_emplace(example.label, 0);
+    }
+    int64_t next = 0;
+    for (auto& [label, number] : classes) number = next++;
+    return classes;
+  }
+
+  void PlanLabel(size_t i, const std::map<std::string, int64_t>& classes) {
+    plan_.labelled.push_back(RowOf({&dataset_.examples[i].text, dataset_.indices[i]}));
+    plan_.labels.push_back(classes.at(dataset_.examples[i].label));
   }
 
   // Labels and scored pairs. Returns the texts.
   std::vector<Text> PlanExamples() {
     std::vector<Text> texts;
-    std::map<std::string, int64_t> classes;
-    for (const Example& example : dataset_.examples) classes.try_emplace(example.label, 0);
-    int64_t next = 0;
-    for (auto& [label, number] : classes) number = next++;
+    const std::map<std::string, int64_t> classes = Classes();
     for (size_t i = 0; i < dataset_.examples.size(); ++i) {
       const Example& example = dataset_.examples[i];
       const uint64_t index = dataset_.indices[i];
       texts.push_back({&example.text, index});
-      if (Wants(MetricGroup::kLabels)) {
-        plan_.labelled.push_back(RowOf({&example.text, index}));
-        plan_.labels.push_back(classes.at(example.label));
-      }
+      if (Wants(MetricGroup::kLabels)) PlanLabel(i, classes);
       if (Wants(MetricGroup::kScores)) {
         plan_.pair_first.push_back(RowOf({&example.text, index}));
         plan_.pair_second.push_back(RowOf({&example.paired_text, index}));
@@ -294,7 +311,9 @@ ScorePlan Restrict(const ScorePlan& plan, const std::unordered_set<uint64_t>& in
     if (list.empty()) return;
     size_t kept = 0;
     for (size_t i = 0; i < of.size(); ++i) {
-      if (indices.contains(of[i])) list[kept++] = std::move(list[i]);
+      if (!indices.contains(of[i])) continue;
+      if (kept != i) list[kept] = std::move(list[i]);
+      ++kept;
     }
     list.resize(kept);
   };

@@ -27,6 +27,10 @@ ScoreRounds::ScoreRounds(const ScoreTask& task, const ScorePlan& plan) {
   count_ = kLooks;
   std::set<uint64_t> indices;
   for (const Pass& pass : plan.passes) indices.insert(pass.index);
+  for (const auto* list : {&plan.token_indices, &plan.text_indices, &plan.half_indices, &plan.masked_indices,
+                           &plan.views_of, &plan.example_indices}) {
+    indices.insert(list->begin(), list->end());
+  }
   std::vector<uint64_t> order(indices.begin(), indices.end());
   Random(Random::SubSeed(task.seed, kRoundStream)).Shuffle(absl::MakeSpan(order));
   for (size_t i = 0; i < order.size(); ++i) {
@@ -59,6 +63,7 @@ bool IsSettled(absl::Span<const Curve> curves) {
   return std::all_of(curves.begin(), curves.end(), [](const Curve& curve) {
     std::vector<double> examples;
     for (const LayerScore& layer : curve.layers) {
+      if (layer.examples.empty()) return false;
       examples.insert(examples.end(), layer.examples.begin(), layer.examples.end());
     }
     const auto look = LookAtLeader(examples, static_cast<int>(curve.layers.size()),

@@ -90,7 +90,7 @@ struct ScoreResult {
   Choice choice;
   std::map<std::string, Skipped> skipped;  // by reason
   ScoreCost cost;
-  uint64_t examples = 0;  // measured, passages included
+  uint64_t examples = 0;  // measured, passages included; fewer than drawn where the run stopped early
   std::vector<std::string> notes;
 };
 

@@ -13,7 +13,7 @@ namespace midlayer {
 // Thread-safe.
 class Scorer {
  public:
-  // Both are called from the thread of Run(), several times a second.
+  // Both are called while Run() is under way, on several threads, one at a time; often.
   struct Watch {
     std::function<void(const ScoreProgress&)> progress;
     std::function<bool()> cancelled;
@@ -23,7 +23,8 @@ class Scorer {
 
   // Measures every layer that is loaded, and chooses one. Blocks. Errors: INVALID_ARGUMENT and FAILED_PRECONDITION
   // (what is asked for cannot be measured on these examples), RESOURCE_EXHAUSTED (it would take too much memory; says
-  // what would), CANCELLED within a second of Watch::cancelled, UNAVAILABLE while the engine closes, INTERNAL.
+  // what would), CANCELLED soon after Watch::cancelled (before the next layer of a pass, and the next metric),
+  // UNAVAILABLE while the engine closes, INTERNAL.
   virtual absl::StatusOr<ScoreResult> Run(const ScoreTask& task, const Dataset& dataset, const Watch& watch) = 0;
 };
 

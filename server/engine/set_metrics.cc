@@ -7,6 +7,7 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -42,7 +43,10 @@ class Measurer {
   Measurer(const ScoreTask& task, const ScorePlan& plan, const LayerScorer& scorer,
            const std::function<bool(int)>& go_on)
       : task_(task), plan_(plan), scorer_(scorer), go_on_(go_on) {
-    for (const Metric* metric : plan.metrics) wanted_[metric->name] = metric;
+    for (const Metric* metric : plan.metrics) {
+      wanted_[metric->name] = metric;
+      groups_.insert(metric->group);
+    }
   }
 
   absl::StatusOr<MeasuredCurves> Run() && {
@@ -52,8 +56,15 @@ class Measurer {
         layer_ = layer;
         pooling_ = pooling;
         using Step = void (Measurer::*)();
-        for (const Step step : {&Measurer::Texts, &Measurer::Views, &Measurer::Halves, &Measurer::MaskedHalves,
-                                &Measurer::Labels, &Measurer::Pairs, &Measurer::Retrieval}) {
+        const std::pair<MetricGroup, Step> steps[] = {{MetricGroup::kTexts, &Measurer::Texts},
+                                                      {MetricGroup::kViews, &Measurer::Views},
+                                                      {MetricGroup::kSelfRetrieval, &Measurer::Halves},
+                                                      {MetricGroup::kMaskedSelfRetrieval, &Measurer::MaskedHalves},
+                                                      {MetricGroup::kLabels, &Measurer::Labels},
+                                                      {MetricGroup::kScores, &Measurer::Pairs},
+                                                      {MetricGroup::kRetrieval, &Measurer::Retrieval}};
+        for (const auto& [group, step] : steps) {
+          if (!groups_.contains(group)) continue;
           if (!go_on_(layer)) return absl::CancelledError("cancelled by the caller");
           (this->*step)();
         }
@@ -87,8 +98,8 @@ class Measurer {
             std::optional<double> standard_error = std::nullopt) {
     if (!Wants(name)) return;
     Curve& curve = CurveOf(name);
-    curve.examples = examples;
     if (!value.ok()) return NotDefined(name, layer_, value.status());
+    curve.examples = examples;
     curve.layers[layer_].value = *value;
     curve.layers[layer_].standard_error = standard_error;
   }
@@ -250,7 +261,7 @@ class Measurer {
     if (plan_.labelled.empty()) return;
     const at::Tensor x_ND = Rows(plan_.labelled, pooling_);
     if (Wants("linear_probe_accuracy")) Probe(x_ND);
-    if (Wants("knn_accuracy")) {
+    if (Wants("knn_accuracy") && Continues()) {
       const int k = std::min<int>(kNeighbours, static_cast<int>(plan_.labels.size()) - 1);
       const auto knn = KnnAccuracy(x_ND, plan_.labels, k);
       if (knn.ok()) KeepExamples("knn_accuracy", knn->correct, plan_.example_indices);
@@ -335,6 +346,7 @@ class Measurer {
   const LayerScorer& scorer_;
   const std::function<bool(int)>& go_on_;
   std::map<std::string_view, const Metric*> wanted_;
+  std::set<MetricGroup> groups_;  // of these
   // Metrics are elements of one array: the order of their addresses is that of reports.
   std::map<std::pair<const Metric*, int>, Curve> curves_;
   std::map<std::pair<std::string, std::string>, std::vector<int>> undefined_;

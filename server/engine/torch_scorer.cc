@@ -81,9 +81,9 @@ class Run {
  private:
   // Runs `work` on the thread beside, and waits for it.
   absl::Status Beside(const std::function<void()>& work) {
-    std::promise<absl::Status> ended;
-    std::future<absl::Status> end = ended.get_future();
-    beside_.Schedule([&] { ended.set_value(CatchTorch(work)); });
+    auto ended = std::make_shared<std::promise<absl::Status>>();
+    std::future<absl::Status> end = ended->get_future();
+    beside_.Schedule([ended, &work] { ended->set_value(CatchTorch(work)); });
     return end.get();
   }
 
@@ -118,6 +118,7 @@ class Run {
       ScorePlan so_far = Restrict(plan_, rounds.Measured(round));
       MIDLAYER_ASSIGN_OR_RETURN(const bool settled, LookAt(so_far));
       if (!settled) continue;
+      result_.examples = rounds.Measured(round).size();
       result_.notes.push_back(absl::StrCat("Stopped after ", round + 1, " of ", rounds.count(),
                                            " parts of the examples: the choice was settled."));
       return so_far;
@@ -211,10 +212,12 @@ class Run {
     return absl::OkStatus();
   }
 
-  // The time left is known while texts run; metrics of whole sets come on top of it.
+  // One thread at a time calls it.
   void Report(const char* stage, uint64_t done, uint64_t total) {
+    if (stage != stage_) stage_start_ = std::chrono::steady_clock::now();
+    stage_ = stage;
     const double left =
-        done == 0 ? 0 : SecondsSince(start_) * static_cast<double>(total - done) / static_cast<double>(done);
+        done == 0 ? 0 : SecondsSince(stage_start_) * static_cast<double>(total - done) / static_cast<double>(done);
     watch_.progress({.stage = stage, .done = done, .total = total, .remaining_seconds = left});
   }
 
@@ -225,6 +228,8 @@ class Run {
   const Scorer::Watch& watch_;
   const LayerScorerOptions scorer_options_;
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  std::string_view stage_;
+  std::chrono::steady_clock::time_point stage_start_ = start_;
   std::vector<EncodedPass> passes_;
   uint64_t total_tokens_ = 0;
   ScoreResult result_;
@@ -243,7 +248,13 @@ class TorchScorer final : public Scorer {
     MIDLAYER_ASSIGN_OR_RETURN(const ScorePlan plan, MakePlan(task, dataset));
     MIDLAYER_ASSIGN_OR_RETURN(
         ScoreResult result, midlayer::Run(engine_, model_, tokenizer_, task, plan, watch).Measure(options_.max_bytes));
-    result.examples = dataset.examples.size();
+    if (result.examples == 0) result.examples = dataset.examples.size();
+    if (!model_.description.dense.empty()) {
+      result.notes.push_back(
+          "Layers are measured as they are pooled; the model's own Dense modules, which Embed applies to its last "
+          "layer, "
+          "are left out.");
+    }
     for (const auto& [reason, skipped] : plan.skipped) result.skipped[reason] = skipped;
     MIDLAYER_RETURN_IF_ERROR(
         JudgeResult(task,

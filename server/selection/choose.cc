@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -35,7 +36,7 @@ const Curve* CurveOf(absl::Span<const Curve> curves, std::string_view metric) {
   return best;
 }
 
-// The curve of the same metric and pooling as another, for one that may be of another metric.
+// The curve of a metric under one pooling; null where it was not measured.
 const Curve* CurveUnder(absl::Span<const Curve> curves, std::string_view metric, const std::string& pooling) {
   for (const Curve& curve : curves) {
     if (curve.metric->name == metric && curve.pooling == pooling && curve.best_layer >= 0) return &curve;
@@ -98,20 +99,25 @@ Choice ByMetric(const Curve& curve) {
   return choice;
 }
 
-// The shallowest tie that may be taken on self-retrieval: above the embeddings.
+// The shallowest tie that may be taken on self-retrieval, above the embeddings; where they alone are best, the best of
+// the others.
 Choice BySelfRetrieval(const Curve& curve) {
   std::vector<int> ties = TiesOf(curve);
-  if (!IsSharedWordMetric(*curve.metric) || ties.front() != 0 || curve.layers.size() == 1) return ByMetric(curve);
-  int best = 1;
-  for (int layer = 2; layer < static_cast<int>(curve.layers.size()); ++layer) {
-    if (IsBetter(curve.layers[layer].value, curve.layers[best].value, curve.direction)) best = layer;
+  if (!IsSharedWordMetric(*curve.metric) || ties.front() != 0) return ByMetric(curve);
+  ties.erase(ties.begin());
+  if (ties.empty()) {
+    std::vector<double> values = curve.Values();
+    values[0] = std::numeric_limits<double>::quiet_NaN();
+    const int best = BestIndex(values, curve.direction);
+    if (best < 0) return ByMetric(curve);
+    ties.push_back(best);
   }
-  Choice choice = ChoiceAt(curve, best);
+  Choice choice = ChoiceAt(curve, ties.front());
   choice.reason = absl::StrCat(
       BestInWords(curve), "; layer 0 is not taken on it, because there the halves of a text are ",
-      "found by the words that they share; layer ", best, " (", Number(choice.value), ") is the best above it");
+      "found by the words that they share; layer ", choice.layer, " (", Number(choice.value), ") is taken instead");
   choice.confidence = Confidence::kLow;
-  choice.ties = {best};
+  choice.ties = std::move(ties);
   return choice;
 }
 
@@ -212,40 +218,76 @@ absl::StatusOr<Choice> Auto(absl::Span<const Curve> curves, const ModelTraits& m
   return CurveOf(curves, "prompt_entropy") != nullptr ? ByValley(curves, model) : ByMetric(*strongest);
 }
 
-absl::StatusOr<const Curve*> Wanted(absl::Span<const Curve> curves, const Criterion::Term& term) {
-  const Curve* curve = CurveOf(curves, term.metric->name);
-  if (curve != nullptr) return curve;
+absl::Status NotMeasured(const Metric& metric) {
   return absl::FailedPreconditionError(
-      absl::StrCat("criterion: ", ToAbsl(term.metric->name), " was not measured, or is defined for no layer"));
+      absl::StrCat("criterion: ", ToAbsl(metric.name), " was not measured, or is defined for no layer"));
 }
 
-// The layer with the lowest weighted mean of ranks; the shallowest where several have it.
-absl::StatusOr<Choice> ByRanks(const Criterion& criterion, absl::Span<const Curve> curves) {
+// The curves of a weighted rank under one pooling (metrics of tokens count for all), and the sums of ranks by layer.
+struct RankSums {
+  std::vector<const Curve*> curves;
   std::vector<double> sums;
-  Evidence weakest = Evidence::kTask;
-  const Curve* first = nullptr;
-  double weights = 0;
+};
+
+absl::StatusOr<RankSums> SumRanks(const Criterion& criterion, absl::Span<const Curve> curves,
+                                  const std::string& pooling) {
+  RankSums ranks;
   for (const Criterion::Term& term : criterion.terms) {
-    MIDLAYER_ASSIGN_OR_RETURN(const Curve* curve, Wanted(curves, term));
-    if (first == nullptr) first = curve;
-    sums.resize(curve->layers.size());
-    weights += term.weight;
-    weakest = std::min(weakest, term.metric->evidence());
-    for (size_t layer = 0; layer < sums.size(); ++layer) {
+    const bool of_tokens = term.metric->group == MetricGroup::kTokens;
+    const Curve* curve = CurveUnder(curves, term.metric->name, of_tokens ? "" : pooling);
+    if (curve == nullptr) return NotMeasured(*term.metric);
+    ranks.curves.push_back(curve);
+    ranks.sums.resize(curve->layers.size());
+    for (size_t layer = 0; layer < ranks.sums.size(); ++layer) {
       const int rank = curve->layers[layer].rank;
-      sums[layer] += rank == 0 ? std::numeric_limits<double>::infinity() : term.weight * rank;
+      ranks.sums[layer] += rank == 0 ? std::numeric_limits<double>::infinity() : term.weight * rank;
     }
   }
-  const int layer = static_cast<int>(std::min_element(sums.begin(), sums.end()) - sums.begin());
-  Choice choice = ChoiceAt(*first, layer);
+  return ranks;
+}
+
+// The poolings of the curves, in their order; the empty one where all are of tokens.
+std::vector<std::string> PoolingsOf(absl::Span<const Curve> curves) {
+  std::vector<std::string> poolings;
+  for (const Curve& curve : curves) {
+    const bool is_new = std::find(poolings.begin(), poolings.end(), curve.pooling) == poolings.end();
+    if (!curve.pooling.empty() && is_new) poolings.push_back(curve.pooling);
+  }
+  if (poolings.empty()) poolings.emplace_back();
+  return poolings;
+}
+
+// The layer and pooling with the lowest weighted mean of ranks; the first where several have it.
+absl::StatusOr<Choice> ByRanks(const Criterion& criterion, absl::Span<const Curve> curves) {
+  RankSums best;
+  std::string pooling;
+  int layer = -1;
+  for (const std::string& each : PoolingsOf(curves)) {
+    MIDLAYER_ASSIGN_OR_RETURN(RankSums ranks, SumRanks(criterion, curves, each));
+    const int lowest = static_cast<int>(std::min_element(ranks.sums.begin(), ranks.sums.end()) - ranks.sums.begin());
+    if (layer >= 0 && ranks.sums[lowest] >= best.sums[layer]) continue;
+    best = std::move(ranks);
+    pooling = each;
+    layer = lowest;
+  }
+  if (std::isinf(best.sums[layer]))
+    return absl::FailedPreconditionError("criterion: no layer has a value of every metric");
+  double weights = 0;
+  Evidence weakest = Evidence::kTask;
+  for (const Criterion::Term& term : criterion.terms) {
+    weights += term.weight;
+    weakest = std::min(weakest, term.metric->evidence());
+  }
+  Choice choice = ChoiceAt(*best.curves[0], layer);
+  choice.pooling = pooling;
   choice.evidence = weakest;
   choice.confidence = weakest == Evidence::kSpectral ? Confidence::kLow : Confidence::kMedium;
   choice.ties.clear();
-  for (size_t other = 0; other < sums.size(); ++other) {
-    if (sums[other] == sums[layer]) choice.ties.push_back(static_cast<int>(other));
+  for (size_t other = 0; other < best.sums.size(); ++other) {
+    if (best.sums[other] == best.sums[layer]) choice.ties.push_back(static_cast<int>(other));
   }
   choice.reason = absl::StrCat("the weighted mean of ranks of ", criterion.text, " is lowest at layer ", layer, " (",
-                               Number(sums[layer] / weights), ")");
+                               Number(best.sums[layer] / weights), ")");
   return choice;
 }
 
@@ -262,7 +304,8 @@ absl::StatusOr<Choice> Choose(const Criterion& criterion, absl::Span<const Curve
   if (criterion.text == "auto") return Auto(curves, model);
   if (criterion.text == "valley") return ByValley(curves, model);
   if (criterion.terms.size() > 1) return ByRanks(criterion, curves);
-  MIDLAYER_ASSIGN_OR_RETURN(const Curve* curve, Wanted(curves, criterion.terms[0]));
+  const Curve* curve = CurveOf(curves, criterion.terms[0].metric->name);
+  if (curve == nullptr) return NotMeasured(*criterion.terms[0].metric);
   Choice choice = ByMetric(*curve);
   if (model.pooled_last_layer_was_trained && choice.evidence == Evidence::kSpectral && choice.layer != model.layers) {
     choice.notes.push_back(

@@ -54,6 +54,7 @@ absl::Status ReadNamedDataset(const std::string& directory, const std::string& n
     MIDLAYER_RETURN_IF_ERROR(
         Annotate(builder.Add(ToExample(std::move(wire))), absl::StrCat(name, ".jsonl, line ", number)));
   }
+  if (file.bad()) return absl::UnavailableError(absl::StrCat(name, ".jsonl: could not be read to its end"));
   return absl::OkStatus();
 }
 

@@ -80,6 +80,7 @@ class ScoreReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
 
   void Work() {
     context_.telemetry->ScoreBegan();
+    if (call_->IsCancelled()) cancelled_ = true;  // told before OnCancel(): what was read is not the whole data set
     absl::StatusOr<v1::ScoreReport> report = cancelled_ ? CancelReason(*call_) : Score();
     if (!report.ok() && cancelled_) report = CancelReason(*call_);
     context_.telemetry->ScoreEnded(CodeName(report.status().code()));
@@ -133,7 +134,7 @@ class ScoreReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
 
   // Tells the caller, unless it is still being told of something before.
   void Progress(const ScoreProgress& progress) {
-    if (progress.total > 0) {
+    if (progress.total > 0 && std::string_view(progress.stage) == "forward") {
       context_.telemetry->ScoreIsAt(static_cast<double>(progress.done) / static_cast<double>(progress.total));
     }
     std::unique_lock lock(mutex_);

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "midlayer/v1/scoring.pb.h"
 #include "server/base/status.h"
+#include "server/service/convert.h"
 #include "spdlog/spdlog.h"
 
 namespace midlayer {
@@ -18,7 +19,10 @@ std::vector<double> DecidingCurve(const SelectionRecord& record, const absl::Sta
   v1::ScoreReport wire;
   if (!report.ok() || !wire.ParseFromString(*report)) return {};
   for (const v1::MetricCurve& curve : wire.curves()) {
-    if (curve.metric() != record.metric) continue;
+    const bool of_tokens = curve.pooling() == v1::POOLING_UNSPECIFIED;
+    const std::optional<Pooling> pooling = ParsePooling(record.pooling);
+    const bool same = of_tokens || (pooling.has_value() && FromPooling(*pooling) == curve.pooling());
+    if (curve.metric() != record.metric || !same) continue;
     std::vector<double> values;
     for (const v1::LayerScore& score : curve.scores()) values.push_back(score.value());
     return values;

@@ -72,6 +72,8 @@ TEST(DatasetTest, RefusesByPlaceAndField) {
       {{Passage("1", "a"), Query("b", {"2"})}, "examples[1].relevant_ids: expected names of passages, found \"2\""},
       {{Passage("1", "a"), Query("b", {"1"}), Query("c", {})}, "examples[2].relevant_ids: expected one"},
       {{Passage("1", "a"), Text("b")}, "relevant_ids: expected some beside passages, found none"},
+      {{Passage("", "a"), Pair("b", "c", 1), Pair("d", "e", 1)}, "relevant_ids: expected some beside passages"},
+      {{Text("a"), {.text = "b", .id = "1"}}, "examples[1].id: expected none but on a passage"},
       {{{.text = "a", .label = "x", .passage = true}}, "examples[0].passage: expected no label"},
       {{{.text = "a", .paired_text = "b", .relevant_ids = {"1"}}}, "examples[0].relevant_ids: expected none beside"},
   };
@@ -85,9 +87,13 @@ TEST(DatasetTest, RefusesByPlaceAndField) {
 TEST(DatasetTest, TakesSoManyExamplesAndBytes) {
   EXPECT_EQ(Build({Text("a"), Text("b"), Text("c")}, 10, 0, {.max_examples = 2}).status().code(),
             absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(Build({Text("aaaa"), Text("bbbb")}, 10, 0, {.max_bytes = 7}).status().code(),
+  constexpr int64_t kTwo = 2 * sizeof(Example);
+  EXPECT_EQ(Build({Text("aaaa"), Text("bbbb")}, 10, 0, {.max_bytes = kTwo + 7}).status().code(),
             absl::StatusCode::kResourceExhausted);
-  EXPECT_TRUE(Build({Text("aaaa"), Text("bbb")}, 10, 0, {.max_bytes = 7}).ok());
+  EXPECT_TRUE(Build({Text("aaaa"), Text("bbb")}, 10, 0, {.max_bytes = kTwo + 7}).ok());
+  const Example many{.text = "q", .relevant_ids = std::vector<std::string>(1000)};
+  EXPECT_EQ(Build({many, many}, 10, 0, {.max_bytes = 50'000}).status().code(), absl::StatusCode::kResourceExhausted)
+      << "empty strings take room too";
 }
 
 std::vector<Example> ManyTexts(int count) {

@@ -134,6 +134,10 @@ TEST(ChooseTest, SelfRetrievalNeverTakesTheEmbeddings) {
   EXPECT_EQ(choice.layer, 6);
   EXPECT_EQ(choice.confidence, Confidence::kLow);
   EXPECT_EQ(Chosen({CurveOf("self_retrieval_masked_mrr", values)}, kPlain).layer, 0) << "these share none";
+  const Choice tied = Chosen({CurveOf("self_retrieval_mrr", {.5, kNan, .3, .5, .5, .2, .1})}, kPlain);
+  EXPECT_EQ(tied.layer, 3) << "the shallowest tie above them";
+  EXPECT_THAT(tied.ties, ElementsAre(3, 4));
+  EXPECT_EQ(Chosen({CurveOf("self_retrieval_mrr", {.5, kNan, .3, .2, .1, .1, .1})}, kPlain).layer, 2);
   EXPECT_EQ(Chosen({CurveOf("self_retrieval_mrr", values)}, kTrained).layer, 6);
 }
 
@@ -183,6 +187,17 @@ TEST(ChooseTest, AWeightedRankAddsUpPlaces) {
   EXPECT_EQ(even.layer, 2) << "places 2 + 1, where layer 1 has 1 + 3";
   EXPECT_EQ(even.evidence, Evidence::kSpectral) << "the weakest of them";
   EXPECT_EQ(Chosen({silhouette, curvature}, kShallow, "silhouette_cosine=5,curvature").layer, 1);
+}
+
+TEST(ChooseTest, AWeightedRankIsOfOnePooling) {
+  constexpr ModelTraits kShallow = {.layers = 2, .max_layer = 2};
+  const std::vector<Curve> curves = {
+      CurveOf("knn_accuracy", {.1, .5, .3}, 0.001, "mean"), CurveOf("knn_accuracy", {.1, .2, .9}, 0.001, "cls"),
+      CurveOf("silhouette_cosine", {.3, .2, .1}, 0.001, "mean"),
+      CurveOf("silhouette_cosine", {.1, .2, .3}, 0.001, "cls"), CurveOf("curvature", {3, 2, 1})};
+  const Choice choice = Chosen(curves, kShallow, "curvature,knn_accuracy,silhouette_cosine");
+  EXPECT_EQ(choice.pooling, "cls");
+  EXPECT_EQ(choice.layer, 2);
 }
 
 TEST(ChooseTest, NamesWhatWasNotMeasured) {
