@@ -146,7 +146,19 @@ TEST(TelemetryTest, EverySeriesHasItsNameTypeAndHelp) {
   telemetry.Embedded(1, "mean", 1);
   telemetry.Rejected("queue_full");
   telemetry.LayerTook(1, 1);
+  telemetry.ScoreBegan();
+  telemetry.ScoreStageTook("forward", 1);
+  telemetry.ScoreEnded("OK");
+  telemetry.SelectionIs({.id = "s", .layer = 1, .pooling = "mean", .metric = "knn_accuracy", .curve = {1}});
   const std::map<std::string, std::string> expected = {
+      {"midlayer_score_runs_total", "counter"},
+      {"midlayer_score_stage_seconds_total", "counter"},
+      {"midlayer_score_running", "gauge"},
+      {"midlayer_score_progress_ratio", "gauge"},
+      {"midlayer_selection_store_up", "gauge"},
+      {"midlayer_selection_switches_total", "counter"},
+      {"midlayer_selection_info", "gauge"},
+      {"midlayer_selection_score", "gauge"},
       {"midlayer_requests_total", "counter"},
       {"midlayer_request_duration_seconds", "histogram"},
       {"midlayer_embed_duration_seconds", "histogram"},
@@ -175,6 +187,21 @@ TEST(TelemetryTest, EverySeriesHasItsNameTypeAndHelp) {
   }
   EXPECT_EQ(types, expected);
   for (const auto& [name, type] : expected) EXPECT_FALSE(helps[name].empty()) << name;
+}
+
+TEST(TelemetryTest, TheSelectionInForceReplacesTheOneBefore) {
+  Telemetry telemetry;
+  telemetry.SelectionIs({});
+  ExpectSeries(telemetry, {{"midlayer_selection_switches_total", 0}});
+  telemetry.SelectionIs({.id = "a", .layer = 1, .pooling = "mean", .metric = "knn_accuracy", .curve = {0.5, 0.7}});
+  telemetry.SelectionIs({.id = "b", .layer = 0, .pooling = "cls", .metric = "pair_spearman", .curve = {0.25}});
+  telemetry.SelectionIs({.id = "b"});  // told again
+  ExpectSeries(telemetry, {{"midlayer_selection_switches_total", 2},
+                           {R"(midlayer_selection_info{id="b",layer="0",metric="pair_spearman",pooling="cls"})", 1},
+                           {R"(midlayer_selection_score{layer="0",metric="pair_spearman"})", 0.25}});
+  EXPECT_THAT(Text(telemetry), testing::Not(testing::HasSubstr("knn_accuracy")));
+  telemetry.SelectionIs({});
+  EXPECT_THAT(Text(telemetry), testing::Not(testing::HasSubstr("midlayer_selection_info{")));
 }
 
 TEST(TelemetryTest, CountsFromManyThreadsAddUp) {
