@@ -21,7 +21,7 @@ class StartUp(harness.TestCase):
             self.assertRegex(server.block[0], r"^midlayer \d+\.\d+\.\d+$")
             facts = server.facts
             self.assertEqual(list(facts), ["model", "fingerprint", "layers", "width", "dtype", "device", "pooling",
-                                           "limits", "memory", "grpc", "metrics"])
+                                           "limits", "memory", "selections", "grpc", "metrics"])
             self.assertEqual(facts["model"], "bert (bert)")
             self.assertRegex(facts["fingerprint"], r"^[0-9a-f]{64}$")
             self.assertEqual((facts["layers"], facts["width"]), ("3", "32"))
