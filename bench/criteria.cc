@@ -78,10 +78,7 @@ Rule ByCriterion(const std::string& text) {
   return [criterion = ParseCriterion(text).value()](const Model& model) {
     std::vector<Curve> curves = model.curves;
     for (Curve& curve : curves) {
-      curve.direction = curve.metric->direction();
-      for (const Criterion::Term& term : criterion.terms) {
-        if (term.metric == curve.metric) curve.direction = term.direction;
-      }
+      curve.direction = DirectionOf(*curve.metric, criterion);
       Judge(curve);
     }
     const auto choice = Choose(criterion, curves, {.layers = model.layers, .max_layer = model.layers});

@@ -68,13 +68,6 @@ void Remark(const ModelTraits& model, ScoreResult& result) {
 
 }  // namespace
 
-Direction DirectionOf(const Metric& metric, const Criterion& criterion) {
-  for (const Criterion::Term& term : criterion.terms) {
-    if (term.metric == &metric) return term.direction;
-  }
-  return metric.direction();
-}
-
 absl::Status JudgeResult(const ScoreTask& task, const ModelTraits& model, ScoreResult& result) {
   for (Curve& curve : result.curves) {
     curve.direction = DirectionOf(*curve.metric, task.criterion);

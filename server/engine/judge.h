@@ -7,9 +7,6 @@
 
 namespace midlayer {
 
-// The direction that the criterion gives a metric, else its own.
-Direction DirectionOf(const Metric& metric, const Criterion& criterion);
-
 // Fills in all that follows from result.curves. FAILED_PRECONDITION where nothing was measured, or the criterion needs
 // what was not.
 absl::Status JudgeResult(const ScoreTask& task, const ModelTraits& model, ScoreResult& result);

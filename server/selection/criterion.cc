@@ -70,4 +70,11 @@ absl::StatusOr<Criterion> ParseCriterion(std::string_view text) {
   return criterion;
 }
 
+Direction DirectionOf(const Metric& metric, const Criterion& criterion) {
+  for (const Criterion::Term& term : criterion.terms) {
+    if (term.metric == &metric) return term.direction;
+  }
+  return metric.direction();
+}
+
 }  // namespace midlayer

@@ -26,6 +26,9 @@ struct Criterion {
 // (above 0, default 1). INVALID_ARGUMENT names what is unknown and what is known.
 absl::StatusOr<Criterion> ParseCriterion(std::string_view text);
 
+// The direction that the criterion gives a metric, else its own.
+Direction DirectionOf(const Metric& metric, const Criterion& criterion);
+
 }  // namespace midlayer
 
 #endif  // MIDLAYER_SERVER_SELECTION_CRITERION_H_
