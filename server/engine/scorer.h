@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "absl/status/statusor.h"
+#include "server/base/cancelled.h"
 #include "server/engine/dataset.h"
 #include "server/engine/score_task.h"
 
@@ -13,10 +14,10 @@ namespace midlayer {
 // Thread-safe.
 class Scorer {
  public:
-  // Both are called while Run() is under way, on several threads, one at a time; often.
+  // Both are called often while Run() is under way: `progress` on one thread at a time, `cancelled` on several at once.
   struct Watch {
     std::function<void(const ScoreProgress&)> progress;
-    std::function<bool()> cancelled;
+    Cancelled cancelled;
   };
 
   virtual ~Scorer() = default;

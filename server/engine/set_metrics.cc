@@ -35,22 +35,24 @@ namespace {
 
 constexpr int kFolds = 5;
 constexpr int kNeighbours = 10;
+constexpr int64_t kJackknifeGroups = 10;
 // Streams of random numbers below the run's seed; those of the plan are others.
 enum Stream : uint64_t { kFoldStream = 101, kPermutationStream = 102, kBootstrapStream = 103 };
 
 class Measurer {
  public:
   Measurer(const ScoreTask& task, const ScorePlan& plan, const LayerScorer& scorer,
-           const std::function<bool(int)>& go_on)
-      : task_(task), plan_(plan), scorer_(scorer), go_on_(go_on) {
+           const Cancelled& cancelled)
+      : task_(task), plan_(plan), scorer_(scorer), cancelled_(cancelled) {
     for (const Metric* metric : plan.metrics) {
       wanted_[metric->name] = metric;
       groups_.insert(metric->group);
     }
   }
 
-  absl::StatusOr<MeasuredCurves> Run() && {
+  absl::StatusOr<MeasuredCurves> Run(const std::function<void(int)>& progress) && {
     for (int layer = 0; layer < scorer_.layers(); ++layer) {
+      progress(layer);
       Tokens(layer);
       for (int pooling = 0; pooling < static_cast<int>(task_.poolings.size()); ++pooling) {
         layer_ = layer;
@@ -65,10 +67,9 @@ class Measurer {
                                                       {MetricGroup::kRetrieval, &Measurer::Retrieval}};
         for (const auto& [group, step] : steps) {
           if (!groups_.contains(group)) continue;
-          if (!go_on_(layer)) return absl::CancelledError("cancelled by the caller");
           (this->*step)();
+          MIDLAYER_RETURN_IF_ERROR(CheckCancelled(cancelled_));
         }
-        if (cancelled_) return absl::CancelledError("cancelled by the caller");
       }
     }
     return MeasuredCurves{.curves = std::move(*this).Curves(), .notes = Notes()};
@@ -137,22 +138,22 @@ class Measurer {
     }
   }
 
-  // Every whole-set metric of `x`, in the order of kTextMetrics.
-  std::vector<absl::StatusOr<double>> TextMetrics(const at::Tensor& x_ND) const {
-    const RankMetrics ranks = MeasureRank(x_ND);
+  // Every whole-set metric, in the order of kTextMetrics.
+  std::vector<absl::StatusOr<double>> TextMetrics(const SetGrams& grams) const {
+    const RankMetrics ranks = MeasureRank(grams);
     DatasetEntropy entropy;
     if (task_.entropy.mode == Mode::kDefinition) {  // the spectra are at hand
-      entropy = {.as_is = EntropyOf(ranks.spectrum, x_ND), .centered = EntropyOf(ranks.centered_spectrum, x_ND)};
+      entropy = {.as_is = EntropyOf(ranks.spectrum, grams), .centered = EntropyOf(ranks.centered_spectrum, grams)};
     } else {
-      entropy = MeasureDatasetEntropy(x_ND, task_.entropy);
+      entropy = MeasureDatasetEntropy(grams, task_.entropy);
     }
     return {entropy.as_is, entropy.centered,          ranks.effective_rank, ranks.roy_vetterli, ranks.rank_me,
             ranks.ne_sum,  ranks.participation_ratio, ranks.self_cluster,   ranks.anisotropy};
   }
 
-  absl::StatusOr<double> EntropyOf(const absl::StatusOr<std::vector<double>>& spectrum, const at::Tensor& x_ND) const {
+  absl::StatusOr<double> EntropyOf(const absl::StatusOr<std::vector<double>>& spectrum, const SetGrams& grams) const {
     if (!spectrum.ok()) return spectrum.status();
-    return Normalized(RenyiEntropy(*spectrum, task_.entropy.alpha), x_ND.size(0), x_ND.size(1));
+    return Normalized(RenyiEntropy(*spectrum, task_.entropy.alpha), grams.vectors, grams.dimensions);
   }
 
   void Texts() {
@@ -167,9 +168,14 @@ class Measurer {
                                                         "anisotropy"};
     if (plan_.texts.empty()) return;
     const at::Tensor x_ND = Rows(plan_.texts, scorer_.paper_slot(pooling_));
-    const std::vector<absl::StatusOr<double>> values = TextMetrics(x_ND);
+    const auto vectors = GroupedVectors::Of(x_ND, std::min<int64_t>(kJackknifeGroups, x_ND.size(0)));
+    if (!vectors.ok()) {
+      for (const std::string_view name : kTextMetrics) Keep(name, vectors.status(), plan_.texts.size());
+      return;
+    }
+    const std::vector<absl::StatusOr<double>> values = TextMetrics(vectors->All());
     const auto errors = JackknifeStandardErrors(
-        x_ND, [this](const at::Tensor& x) { return TextMetrics(x); }, std::min<int64_t>(10, x_ND.size(0)));
+        vectors->groups(), [&](int64_t group) { return TextMetrics(vectors->Without(group)); }, cancelled_);
     for (size_t i = 0; i < values.size(); ++i) {
       std::optional<double> error;
       if (errors.ok() && (*errors)[i].ok()) error = *(*errors)[i];
@@ -182,8 +188,8 @@ class Measurer {
     const int slot = scorer_.paper_slot(pooling_);
     const at::Tensor a_ND = Rows(plan_.first_views, slot), b_ND = Rows(plan_.second_views, slot);
     const auto form = task_.entropy.mode == Mode::kReference2025 ? InfoNceForm::kOneDirection : InfoNceForm::kNtXent;
-    KeepInfoNce("infonce", MeasureInfoNce(a_ND, b_ND, {.form = form, .cosine = false}), plan_.views_of);
-    KeepInfoNce("infonce_cosine", MeasureInfoNce(a_ND, b_ND, {.form = form, .cosine = true}), plan_.views_of);
+    KeepInfoNce("infonce", MeasureInfoNce(a_ND, b_ND, {.form = form, .cosine = false, .cancelled = cancelled_}), plan_.views_of);
+    KeepInfoNce("infonce_cosine", MeasureInfoNce(a_ND, b_ND, {.form = form, .cosine = true, .cancelled = cancelled_}), plan_.views_of);
     if (Wants("lidar")) {
       const LidarAccumulator& lidar = scorer_.vectors(layer_, slot).lidar;
       Keep("lidar", Normalized(lidar.Entropy(task_.entropy.alpha, task_.entropy.mode), lidar.texts(), a_ND.size(1)),
@@ -213,7 +219,7 @@ class Measurer {
     const std::vector<std::vector<int64_t>>& permutations = Permutations(of_dimensions ? d : n);
     const absl::StatusOr<midlayer::Dime> dime = MeasureDime(
         a_ND, b_ND, permutations,
-        {.alpha = task_.entropy.alpha, .mode = task_.entropy.mode, .cancelled = [this] { return !Continues(); }});
+        {.alpha = task_.entropy.alpha, .mode = task_.entropy.mode, .cancelled = cancelled_});
     if (!dime.ok()) return Keep("dime", dime.status(), static_cast<size_t>(n));
     const absl::StatusOr<double> unit = Normalized(1.0, n, d);
     if (!unit.ok()) return Keep("dime", unit.status(), static_cast<size_t>(n));
@@ -239,19 +245,20 @@ class Measurer {
   void Halves() {
     if (plan_.first_halves.size() < 2) return;
     const at::Tensor first_ND = Rows(plan_.first_halves, pooling_), second_ND = Rows(plan_.second_halves, pooling_);
-    const auto scores = ScoreSelfRetrieval(first_ND, second_ND);
+    const auto scores = ScoreSelfRetrieval(first_ND, second_ND, cancelled_);
     if (!scores.ok()) return NotDefined("self_retrieval", layer_, scores.status());
     KeepExamples("self_retrieval_mrr", scores->reciprocal_rank, plan_.half_indices);
     KeepExamples("self_retrieval_recall_at_1", scores->hit_at_1, plan_.half_indices);
     if (Wants("self_retrieval_infonce")) {
-      KeepInfoNce("self_retrieval_infonce", MeasureInfoNce(first_ND, second_ND, {}), plan_.half_indices);
+      KeepInfoNce("self_retrieval_infonce", MeasureInfoNce(first_ND, second_ND, {.cancelled = cancelled_}), plan_.half_indices);
     }
   }
 
   void MaskedHalves() {
     if (plan_.masked_first_halves.size() < 2) return;
     const auto scores =
-        ScoreSelfRetrieval(Rows(plan_.masked_first_halves, pooling_), Rows(plan_.masked_second_halves, pooling_));
+        ScoreSelfRetrieval(Rows(plan_.masked_first_halves, pooling_), Rows(plan_.masked_second_halves, pooling_),
+                           cancelled_);
     if (!scores.ok()) return NotDefined("masked self_retrieval", layer_, scores.status());
     KeepExamples("self_retrieval_masked_mrr", scores->reciprocal_rank, plan_.masked_indices);
     KeepExamples("self_retrieval_masked_recall_at_1", scores->hit_at_1, plan_.masked_indices);
@@ -261,15 +268,15 @@ class Measurer {
     if (plan_.labelled.empty()) return;
     const at::Tensor x_ND = Rows(plan_.labelled, pooling_);
     if (Wants("linear_probe_accuracy")) Probe(x_ND);
-    if (Wants("knn_accuracy") && Continues()) {
+    if (Wants("knn_accuracy")) {
       const int k = std::min<int>(kNeighbours, static_cast<int>(plan_.labels.size()) - 1);
-      const auto knn = KnnAccuracy(x_ND, plan_.labels, k);
+      const auto knn = KnnAccuracy(x_ND, plan_.labels, k, cancelled_);
       if (knn.ok()) KeepExamples("knn_accuracy", knn->correct, plan_.example_indices);
       if (!knn.ok()) Keep("knn_accuracy", knn.status(), 0);
     }
-    if (Wants("silhouette_cosine") && Continues()) KeepSilhouette("silhouette_cosine", CosineSamples(x_ND));
-    if (Wants("silhouette_euclidean") && Continues()) {
-      const auto scores = Silhouette(x_ND, plan_.labels, Distance::kEuclidean);
+    if (Wants("silhouette_cosine")) KeepSilhouette("silhouette_cosine", CosineSamples(x_ND));
+    if (Wants("silhouette_euclidean")) {
+      const auto scores = Silhouette(x_ND, plan_.labels, Distance::kEuclidean, cancelled_);
       KeepSilhouette("silhouette_euclidean",
                      scores.ok() ? absl::StatusOr<std::vector<double>>(scores->samples) : scores.status());
     }
@@ -292,7 +299,7 @@ class Measurer {
     const int folds = std::min<int>(kFolds, static_cast<int>(plan_.labels.size()));
     const auto fold_of = StratifiedFolds(plan_.labels, folds, Random::SubSeed(task_.seed, kFoldStream));
     if (!fold_of.ok()) return Keep("linear_probe_accuracy", fold_of.status(), 0);
-    const auto probe = CrossValidate(x_ND, plan_.labels, *fold_of, {.standardize = true});
+    const auto probe = CrossValidate(x_ND, plan_.labels, *fold_of, {.standardize = true, .cancelled = cancelled_});
     if (!probe.ok()) return Keep("linear_probe_accuracy", probe.status(), 0);
     KeepExamples("linear_probe_accuracy", probe->correct, plan_.example_indices);
     if (!probe->converged)
@@ -313,11 +320,13 @@ class Measurer {
     };
     std::vector<size_t> all(cosines->size());
     std::iota(all.begin(), all.end(), 0);
-    const BootstrapOptions options{.seed = Random::SubSeed(task_.seed, kBootstrapStream)};
+    const BootstrapOptions options{.seed = Random::SubSeed(task_.seed, kBootstrapStream), .cancelled = cancelled_};
     const auto keep = [&](std::string_view name, auto function) {
-      const double error = BootstrapStandardError(
+      if (!Wants(name)) return;
+      std::vector<double> replicates = BootstrapReplicates(
           all.size(), [&](absl::Span<const size_t> of) { return correlation(function, of); }, options);
-      Keep(name, correlation(function, all), all.size(), error);
+      Keep(name, correlation(function, all), all.size(), BootstrapStandardError(replicates));
+      CurveOf(name).layers[layer_].replicates = std::move(replicates);
     };
     keep("pair_spearman", [](const auto& a, const auto& b) { return Spearman(a, b); });
     keep("pair_pearson", [](const auto& a, const auto& b) { return Pearson(a, b); });
@@ -325,16 +334,11 @@ class Measurer {
 
   void Retrieval() {
     if (plan_.queries.empty()) return;
-    const auto scores = ScoreRetrieval(Rows(plan_.queries, pooling_), Rows(plan_.passages, pooling_), plan_.relevant);
+    const auto scores = ScoreRetrieval(Rows(plan_.queries, pooling_), Rows(plan_.passages, pooling_), plan_.relevant, cancelled_);
     if (!scores.ok()) return Keep("retrieval_ndcg_at_10", scores.status(), 0);
     KeepExamples("retrieval_ndcg_at_10", scores->ndcg_at_10, plan_.example_indices);
     KeepExamples("retrieval_recall_at_10", scores->recall_at_10, plan_.example_indices);
     KeepExamples("retrieval_mrr", scores->reciprocal_rank, plan_.example_indices);
-  }
-
-  bool Continues() {
-    cancelled_ = cancelled_ || !go_on_(layer_);
-    return !cancelled_;
   }
 
   std::vector<Curve> Curves() && {
@@ -355,7 +359,7 @@ class Measurer {
   const ScoreTask& task_;
   const ScorePlan& plan_;
   const LayerScorer& scorer_;
-  const std::function<bool(int)>& go_on_;
+  const Cancelled& cancelled_;
   std::map<std::string_view, const Metric*> wanted_;
   std::set<MetricGroup> groups_;  // of these
   // Metrics are elements of one array: the order of their addresses is that of reports.
@@ -364,14 +368,13 @@ class Measurer {
   std::vector<std::vector<int64_t>> permutations_;
   int layer_ = 0;
   int pooling_ = 0;
-  bool cancelled_ = false;
 };
 
 }  // namespace
 
 absl::StatusOr<MeasuredCurves> MeasureSets(const ScoreTask& task, const ScorePlan& plan, const LayerScorer& scorer,
-                                           const std::function<bool(int)>& go_on) {
-  return Measurer(task, plan, scorer, go_on).Run();
+                                           const std::function<void(int)>& progress, const Cancelled& cancelled) {
+  return Measurer(task, plan, scorer, cancelled).Run(progress);
 }
 
 }  // namespace midlayer

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/base/cancelled.h"
 #include "server/engine/layer_scorer.h"
 #include "server/engine/score_plan.h"
 #include "server/engine/score_task.h"
@@ -18,10 +19,11 @@ struct MeasuredCurves {
   std::vector<std::string> notes;  // which metrics are not defined where, and why
 };
 
-// Every metric of `plan.metrics` at every layer. Before each step `go_on(layers done)` is asked; CANCELLED where it
-// says no. Exceptions of libtorch pass through.
+// Every metric of `plan.metrics` at every layer. Before each layer `progress(layers done)` is called. CANCELLED soon
+// after `cancelled` says so: one step of a probe, one block of similarities, one decomposition. Exceptions of libtorch
+// pass through.
 absl::StatusOr<MeasuredCurves> MeasureSets(const ScoreTask& task, const ScorePlan& plan, const LayerScorer& scorer,
-                                           const std::function<bool(int)>& go_on);
+                                           const std::function<void(int)>& progress, const Cancelled& cancelled);
 
 }  // namespace midlayer
 

@@ -90,10 +90,10 @@ class Run {
   absl::StatusOr<MeasuredCurves> MeasureCurves(const ScorePlan& plan) {
     absl::StatusOr<MeasuredCurves> curves = absl::InternalError("not measured");
     MIDLAYER_RETURN_IF_ERROR(Beside([&] {
-      curves = MeasureSets(task_, plan, *scorer_, [this](int layer) {
+      const auto progress = [this](int layer) {
         Report("metrics", static_cast<uint64_t>(layer), static_cast<uint64_t>(scorer_options_.layers));
-        return !watch_.cancelled();
-      });
+      };
+      curves = MeasureSets(task_, plan, *scorer_, progress, watch_.cancelled);
     }));
     return curves;
   }

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/scoring/mode.h"
+#include "server/scoring/set_grams.h"
 
 namespace midlayer {
 
@@ -20,6 +21,7 @@ struct DatasetEntropy {
 
 // GramEntropy of N >= 2 vectors, one a text.
 DatasetEntropy MeasureDatasetEntropy(const at::Tensor& x_ND, const EntropyOptions& options);
+DatasetEntropy MeasureDatasetEntropy(const SetGrams& grams, const EntropyOptions& options);
 
 }  // namespace midlayer
 

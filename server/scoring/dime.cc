@@ -9,7 +9,9 @@
 #include "absl/strings/str_cat.h"
 #include "server/base/status.h"
 #include "server/scoring/entropy.h"
+#include "server/scoring/parallel.h"
 #include "server/scoring/spectrum.h"
+#include "server/scoring/vectors.h"
 
 namespace midlayer {
 namespace {
@@ -47,16 +49,15 @@ absl::StatusOr<Dime> DifferenceOfEntropies(const at::Tensor& ka_NN, const at::Te
                                            const DimeOptions& options) {
   MIDLAYER_ASSIGN_OR_RETURN(const double joint, JointEntropy(ka_NN, kb_NN, options.alpha, options.mode));
   MIDLAYER_RETURN_IF_ERROR(CheckPermutations(permutations, ka_NN.size(0)));
-  std::vector<double> shuffled;
-  Dime dime{.joint_entropy = joint};
-  for (const std::vector<int64_t>& permutation : permutations) {
-    if (options.cancelled != nullptr && options.cancelled()) return absl::CancelledError("cancelled");
-    const at::Tensor rows = at::tensor(permutation);
+  const auto shuffled_entropy = [&](int64_t i) -> absl::StatusOr<double> {
+    MIDLAYER_RETURN_IF_ERROR(CheckCancelled(options.cancelled));
+    const at::Tensor rows = at::tensor(permutations[static_cast<size_t>(i)]);
     const at::Tensor kp_NN = at::index_select(at::index_select(kb_NN, 0, rows), 1, rows);
-    MIDLAYER_ASSIGN_OR_RETURN(const double entropy, JointEntropy(ka_NN, kp_NN, options.alpha, options.mode));
-    shuffled.push_back(entropy);
-    dime.shuffled_entropy += entropy / static_cast<double>(permutations.size());
-  }
+    return JointEntropy(ka_NN, kp_NN, options.alpha, options.mode);
+  };
+  MIDLAYER_ASSIGN_OR_RETURN(const std::vector<double> shuffled,
+                            ParallelMap<double>(static_cast<int64_t>(permutations.size()), shuffled_entropy));
+  Dime dime{.joint_entropy = joint, .shuffled_entropy = Mean(shuffled)};
   dime.value = dime.shuffled_entropy - joint;
   dime.standard_error = StandardError(shuffled, dime.shuffled_entropy);
   return dime;

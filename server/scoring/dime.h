@@ -6,12 +6,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "server/base/cancelled.h"
 #include "server/scoring/mode.h"
 
 namespace midlayer {
@@ -28,8 +28,7 @@ struct Dime {
 struct DimeOptions {
   double alpha = 1;
   Mode mode = Mode::kDefinition;
-  // Asked before each permutation; where it says yes, the work ends with CANCELLED. May be empty.
-  std::function<bool()> cancelled;
+  Cancelled cancelled;  // asked before each permutation
 };
 
 // One or more permutations of the rows, each naming every row once: (P K P^T)_ij = K_{p(i) p(j)}.

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/base/status.h"
 #include "server/scoring/spectrum.h"
+#include "server/scoring/vectors.h"
 
 namespace midlayer {
 namespace {
@@ -31,14 +32,13 @@ absl::StatusOr<at::Tensor> Prepare(const at::Tensor& x_ND, bool cosine, std::str
 
 // Losses of the anchors against the candidates. Anchor i's other view is candidate (i + shift) % M; where
 // `without_self`, candidate i is itself.
-std::vector<double> Losses(const at::Tensor& anchors_RD, const at::Tensor& candidates_MD, int64_t shift,
-                           bool without_self, double temperature) {
+absl::StatusOr<std::vector<double>> Losses(const at::Tensor& anchors_RD, const at::Tensor& candidates_MD, int64_t shift,
+                                           bool without_self, const InfoNceOptions& options) {
   const int64_t anchors = anchors_RD.size(0), candidates = candidates_MD.size(0);
   std::vector<double> losses;
   losses.reserve(static_cast<size_t>(anchors));
-  for (int64_t first = 0; first < anchors; first += kTileRows) {
-    const int64_t rows = std::min(kTileRows, anchors - first);
-    const at::Tensor tile = at::mm(anchors_RD.narrow(0, first, rows), candidates_MD.t()).div_(temperature);
+  const auto visit = [&](int64_t first, int64_t rows) {
+    const at::Tensor tile = at::mm(anchors_RD.narrow(0, first, rows), candidates_MD.t()).div_(options.temperature);
     double* logits = tile.mutable_data_ptr<double>();
     if (without_self) {
       for (int64_t row = 0; row < rows; ++row) {
@@ -50,7 +50,8 @@ std::vector<double> Losses(const at::Tensor& anchors_RD, const at::Tensor& candi
     for (int64_t row = 0; row < rows; ++row) {
       losses.push_back(std::fmax(0, total[row] - logits[row * candidates + (first + row + shift) % candidates]));
     }
-  }
+  };
+  MIDLAYER_RETURN_IF_ERROR(ForEachBlock(anchors, kTileRows, options.cancelled, visit));
   return losses;
 }
 
@@ -71,8 +72,9 @@ absl::StatusOr<InfoNce> MeasureInfoNce(const at::Tensor& a_ND, const at::Tensor&
   if (n < 2) return absl::FailedPreconditionError("fewer than 2 texts");
   const bool both = options.form == InfoNceForm::kNtXent;
   const at::Tensor z = both ? at::cat({a, b}) : at::Tensor();
-  InfoNce result{.losses = both ? Losses(z, z, n, /*without_self=*/true, options.temperature)
-                                : Losses(a, b, 0, /*without_self=*/false, options.temperature)};
+  InfoNce result;
+  MIDLAYER_ASSIGN_OR_RETURN(result.losses, both ? Losses(z, z, n, /*without_self=*/true, options)
+                                                : Losses(a, b, 0, /*without_self=*/false, options));
   result.loss =
       std::accumulate(result.losses.begin(), result.losses.end(), 0.0) / static_cast<double>(result.losses.size());
   if (!std::isfinite(result.loss)) return NotFinite();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/base/cancelled.h"
 
 namespace midlayer {
 
@@ -19,6 +20,7 @@ struct InfoNceOptions {
   InfoNceForm form = InfoNceForm::kNtXent;
   bool cosine = true;        // vectors are brought to length 1 first; the reference does not
   double temperature = 0.1;  // above 0
+  Cancelled cancelled;       // asked before each tile
 };
 
 struct InfoNce {

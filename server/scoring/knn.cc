@@ -38,7 +38,8 @@ absl::Span<const size_t> Nearest(const float* similarities, size_t self, size_t 
 
 }  // namespace
 
-absl::StatusOr<KnnScores> KnnAccuracy(const at::Tensor& x_ND, absl::Span<const int64_t> labels, int k) {
+absl::StatusOr<KnnScores> KnnAccuracy(const at::Tensor& x_ND, absl::Span<const int64_t> labels, int k,
+                                      const Cancelled& cancelled) {
   MIDLAYER_RETURN_IF_ERROR(CheckLabelled(x_ND, labels));
   if (k < 1 || static_cast<size_t>(k) >= labels.size()) {
     return absl::InvalidArgumentError(
@@ -49,7 +50,7 @@ absl::StatusOr<KnnScores> KnnAccuracy(const at::Tensor& x_ND, absl::Span<const i
   const auto examples = static_cast<int64_t>(labels.size());
   std::vector<size_t> order(labels.size());
   KnnScores scores;
-  ForEachBlock(examples, BlockRows(examples), [&](int64_t first, int64_t count) {
+  const auto visit = [&](int64_t first, int64_t count) {
     const at::Tensor block_BN = ToHost(unit_ND.narrow(0, first, count).matmul(unit_ND.t()));
     for (int64_t row = 0; row < count; ++row) {
       const auto self = static_cast<size_t>(first + row);
@@ -58,7 +59,8 @@ absl::StatusOr<KnnScores> KnnAccuracy(const at::Tensor& x_ND, absl::Span<const i
       scores.predictions.push_back(classes.labels[static_cast<size_t>(id)]);
       scores.correct.push_back(id == classes.ids[self] ? 1 : 0);
     }
-  });
+  };
+  MIDLAYER_RETURN_IF_ERROR(ForEachBlock(examples, BlockRows(examples), cancelled, visit));
   scores.accuracy = Mean(scores.correct);
   return scores;
 }

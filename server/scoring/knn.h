@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "server/base/cancelled.h"
 
 namespace midlayer {
 
@@ -23,7 +24,9 @@ struct KnnScores {
 // are computed in float64 and compared in float32, so that equal vectors tie; ties go to the earlier example. A zero
 // vector has cosine 0 with all. Time O(N² D), scratch O(N D) and one block of rows.
 // InvalidArgument: vectors that CheckVectors refuses, labels of another number, k not in 1…N-1.
-absl::StatusOr<KnnScores> KnnAccuracy(const at::Tensor& x_ND, absl::Span<const int64_t> labels, int k);
+// CANCELLED before the block after `cancelled` says so.
+absl::StatusOr<KnnScores> KnnAccuracy(const at::Tensor& x_ND, absl::Span<const int64_t> labels, int k,
+                                      const Cancelled& cancelled = nullptr);
 
 }  // namespace midlayer
 

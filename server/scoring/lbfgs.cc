@@ -11,6 +11,8 @@
 #include <optional>
 #include <vector>
 
+#include "server/base/status.h"
+
 namespace midlayer {
 namespace {
 
@@ -68,8 +70,8 @@ std::optional<Move> Search(const std::function<Slope(const at::Tensor&)>& functi
 
 }  // namespace
 
-LbfgsResult Minimize(const std::function<Slope(const at::Tensor&)>& function, const at::Tensor& start,
-                     const LbfgsOptions& options) {
+absl::StatusOr<LbfgsResult> Minimize(const std::function<Slope(const at::Tensor&)>& function, const at::Tensor& start,
+                                     const LbfgsOptions& options) {
   at::Tensor point = start;
   Slope slope = function(point);
   const double enough = options.tolerance * Largest(slope.gradient);
@@ -77,6 +79,7 @@ LbfgsResult Minimize(const std::function<Slope(const at::Tensor&)>& function, co
   int iteration = 0;
   bool converged = Largest(slope.gradient) <= enough;
   for (; iteration < options.max_iterations && !converged; ++iteration) {
+    MIDLAYER_RETURN_IF_ERROR(CheckCancelled(options.cancelled));
     const at::Tensor direction = Direction(pairs, slope.gradient);
     const double length = pairs.empty() ? std::min(1.0, 1 / Largest(slope.gradient)) : 1;
     std::optional<Move> move = Search(function, point, slope, direction, length);
@@ -93,10 +96,10 @@ LbfgsResult Minimize(const std::function<Slope(const at::Tensor&)>& function, co
     if (pairs.size() > static_cast<size_t>(options.memory)) pairs.pop_front();
     converged = Largest(slope.gradient) <= enough;
   }
-  return {.point = point,
-          .value = slope.value,
-          .iterations = iteration,
-          .converged = converged || iteration < options.max_iterations};
+  return LbfgsResult{.point = point,
+                     .value = slope.value,
+                     .iterations = iteration,
+                     .converged = converged || iteration < options.max_iterations};
 }
 
 }  // namespace midlayer

@@ -7,6 +7,9 @@
 
 #include <functional>
 
+#include "absl/status/statusor.h"
+#include "server/base/cancelled.h"
+
 namespace midlayer {
 
 struct LbfgsOptions {
@@ -14,6 +17,7 @@ struct LbfgsOptions {
   // Ends where no component of the gradient is larger than this times the largest at the start.
   double tolerance = 1e-8;
   int memory = 20;  // pairs of steps kept
+  Cancelled cancelled;  // asked before each iteration
 };
 
 // A value with its gradient, of the shape of the point.
@@ -30,8 +34,8 @@ struct LbfgsResult {
   bool converged = false;
 };
 
-// From `start` (one dimension, float64), which must have a finite value.
-LbfgsResult Minimize(const std::function<Slope(const at::Tensor&)>& function, const at::Tensor& start,
+// From `start` (one dimension, float64), which must have a finite value. CANCELLED where the options say so.
+absl::StatusOr<LbfgsResult> Minimize(const std::function<Slope(const at::Tensor&)>& function, const at::Tensor& start,
                      const LbfgsOptions& options = {});
 
 }  // namespace midlayer

@@ -134,7 +134,9 @@ absl::StatusOr<LinearProbe> FitLinearProbe(const at::Tensor& x_ND, absl::Span<co
   if (options.standardize) Standardize(features, &probe);
   features = Standardized(features, probe);
   const Objective objective(features, classes, options.c);
-  const LbfgsResult result = Minimize(objective, objective.Start(), {.max_iterations = options.max_iterations});
+  MIDLAYER_ASSIGN_OR_RETURN(const LbfgsResult result,
+                            Minimize(objective, objective.Start(),
+                                     {.max_iterations = options.max_iterations, .cancelled = options.cancelled}));
   objective.Read(result.point, &probe);
   probe.objective = result.value;
   probe.iterations = result.iterations;

@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "server/base/cancelled.h"
 
 namespace midlayer {
 
@@ -24,6 +25,7 @@ struct ProbeOptions {
   double c = 1;              // inverse strength of the penalty, above 1e-300
   bool standardize = false;  // every feature less its mean, divided by its standard deviation, of the training set
   int max_iterations = 2000;
+  Cancelled cancelled;  // asked before each iteration
 };
 
 // What was fitted, in terms of the standardised features where these were asked for.

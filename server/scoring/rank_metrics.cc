@@ -1,29 +1,16 @@
 #include "server/scoring/rank_metrics.h"
 
-#include <ATen/TensorOperators.h>
-#include <ATen/ops/dot.h>
-#include <ATen/ops/index_select.h>
-#include <ATen/ops/linalg_vector_norm.h>
-#include <ATen/ops/nonzero.h>
-#include <ATen/ops/sum.h>
-
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <vector>
 
 #include "server/base/status.h"
-#include "server/scoring/center.h"
 #include "server/scoring/entropy.h"
 #include "server/scoring/spectrum.h"
 
 namespace midlayer {
 namespace {
-
-double SumOfSquares(const at::Tensor& x) {
-  const at::Tensor flat = x.reshape({-1});
-  return at::dot(flat, flat).item<double>();
-}
 
 // sum lambda / max lambda.
 double StableRank(const std::vector<double>& lambda) {
@@ -49,41 +36,30 @@ absl::StatusOr<double> ExpEntropy(const std::vector<double>& values, double alph
 }
 
 // The eigenvalues above 0, at least one.
-absl::StatusOr<std::vector<double>> Spectrum(const at::Tensor& x_ND) {
-  MIDLAYER_ASSIGN_OR_RETURN(const std::vector<double> all, SymmetricEigenvalues(SmallerGram(x_ND)));
+absl::StatusOr<std::vector<double>> Spectrum(const at::Tensor& gram) {
+  MIDLAYER_ASSIGN_OR_RETURN(const std::vector<double> all, SymmetricEigenvalues(gram));
   std::vector<double> positive = PositiveEigenvalues(all);
   if (positive.empty()) return absl::FailedPreconditionError("vectors that are all zero");
   return positive;
 }
 
-absl::StatusOr<std::vector<double>> CenteredSpectrum(const at::Tensor& x_ND) {
-  MIDLAYER_ASSIGN_OR_RETURN(const CenteredRows centered, Center(x_ND));
-  return Spectrum(centered.rows_KD);
-}
-
-absl::StatusOr<double> SelfCluster(const at::Tensor& z_ND) {
-  const auto n = static_cast<double>(z_ND.size(0)), d = static_cast<double>(z_ND.size(1));
-  if (d < 2) return absl::FailedPreconditionError("fewer than 2 dimensions");
-  return (d * SumOfSquares(SmallerGram(z_ND)) - n * (d + n - 1)) / ((d - 1) * (n - 1) * n);
-}
-
-double Anisotropy(const at::Tensor& z_ND) {
-  const auto n = static_cast<double>(z_ND.size(0));
-  return (SumOfSquares(at::sum(z_ND, 0)) - n) / (n * (n - 1));
+absl::StatusOr<std::vector<double>> CenteredSpectrum(const SetGrams& grams) {
+  MIDLAYER_RETURN_IF_ERROR(grams.centered.status());
+  return Spectrum(*grams.centered);
 }
 
 // What is made of the vectors at length 1.
-void MeasureDirections(const at::Tensor& x_ND, RankMetrics& metrics) {
-  const at::Tensor norms_N = at::linalg_vector_norm(x_ND, 2, 1);
-  const at::Tensor kept = at::nonzero(norms_N).squeeze(1);
-  metrics.dropped_rows = x_ND.size(0) - kept.size(0);
-  if (kept.size(0) < 2) {
+void MeasureDirections(const SetGrams& grams, RankMetrics& metrics) {
+  metrics.dropped_rows = grams.vectors - grams.unit_vectors;
+  const auto n = static_cast<double>(grams.unit_vectors), d = static_cast<double>(grams.dimensions);
+  if (n < 2) {
     metrics.self_cluster = metrics.anisotropy = absl::FailedPreconditionError("fewer than 2 vectors that are not zero");
     return;
   }
-  const at::Tensor z_ND = at::index_select(x_ND / norms_N.unsqueeze(1), 0, kept);
-  metrics.self_cluster = SelfCluster(z_ND);
-  metrics.anisotropy = Anisotropy(z_ND);
+  metrics.anisotropy = (grams.unit_sum_squares - n) / (n * (n - 1));
+  metrics.self_cluster = absl::FailedPreconditionError("fewer than 2 dimensions");
+  if (d < 2) return;
+  metrics.self_cluster = (d * SumOfSquares(grams.unit) - n * (d + n - 1)) / ((d - 1) * (n - 1) * n);
 }
 
 RankMetrics Undefined(const absl::Status& status) {
@@ -101,26 +77,28 @@ RankMetrics Undefined(const absl::Status& status) {
 
 }  // namespace
 
-RankMetrics MeasureRank(const at::Tensor& x_ND) {
-  const absl::StatusOr<at::Tensor> x = ToMatrix(x_ND, "vectors");
-  if (!x.ok()) return Undefined(x.status());
-  if (x->size(0) < 2) return Undefined(absl::FailedPreconditionError("fewer than 2 vectors"));
-  absl::StatusOr<std::vector<double>> lambda = Spectrum(*x);
+RankMetrics MeasureRank(const SetGrams& grams) {
+  absl::StatusOr<std::vector<double>> lambda = Spectrum(grams.as_is);
   if (!lambda.ok()) return Undefined(lambda.status());
   std::vector<double> sigma;
   for (double value : *lambda) sigma.push_back(std::sqrt(value));
   RankMetrics metrics;
   metrics.effective_rank = ExpEntropy(*lambda, 1);
   metrics.roy_vetterli = ExpEntropy(sigma, 1);
-  metrics.rank_me = RankMe(sigma, std::min(x->size(0), x->size(1)));
+  metrics.rank_me = RankMe(sigma, std::min(grams.vectors, grams.dimensions));
   metrics.participation_ratio = ExpEntropy(*lambda, 2);
   metrics.stable_rank = StableRank(*lambda);
-  metrics.centered_spectrum = CenteredSpectrum(*x);
+  metrics.centered_spectrum = CenteredSpectrum(grams);
   metrics.ne_sum = metrics.centered_spectrum.ok() ? absl::StatusOr<double>(StableRank(*metrics.centered_spectrum))
                                                   : metrics.centered_spectrum.status();
   metrics.spectrum = *std::move(lambda);
-  MeasureDirections(*x, metrics);
+  MeasureDirections(grams, metrics);
   return metrics;
+}
+
+RankMetrics MeasureRank(const at::Tensor& x_ND) {
+  const absl::StatusOr<GroupedVectors> x = GroupedVectors::Of(x_ND, 1);
+  return x.ok() ? MeasureRank(x->All()) : Undefined(x.status());
 }
 
 }  // namespace midlayer

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/scoring/set_grams.h"
 
 namespace midlayer {
 
@@ -38,8 +39,10 @@ struct RankMetrics {
   int64_t dropped_rows = 0;
 };
 
-// One decomposition for the vectors as they are and one for the centred ones: O(N D min(N, D)).
+// One decomposition for the vectors as they are and one for the centred ones: O(N D min(N, D)), O(min(N, D)^3) where
+// the Grams are at hand.
 RankMetrics MeasureRank(const at::Tensor& x_ND);
+RankMetrics MeasureRank(const SetGrams& grams);
 
 }  // namespace midlayer
 

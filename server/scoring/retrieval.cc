@@ -28,12 +28,12 @@ int RankOf(absl::Span<const float> similarities, int64_t index) {
 }
 
 // The ranks of the relevant passages of each query.
-std::vector<std::vector<int>> Ranks(const at::Tensor& queries_QD, const at::Tensor& passages_PD,
-                                    absl::Span<const Indices> relevant) {
+absl::StatusOr<std::vector<std::vector<int>>> Ranks(const at::Tensor& queries_QD, const at::Tensor& passages_PD,
+                                                    absl::Span<const Indices> relevant, const Cancelled& cancelled) {
   const at::Tensor unit_QD = UnitRows(queries_QD), unit_PD = UnitRows(passages_PD);
   const int64_t passages = unit_PD.size(0);
   std::vector<std::vector<int>> ranks;
-  ForEachBlock(unit_QD.size(0), BlockRows(passages), [&](int64_t first, int64_t count) {
+  const auto visit = [&](int64_t first, int64_t count) {
     const at::Tensor block_BP = ToHost(unit_QD.narrow(0, first, count).matmul(unit_PD.t()));
     for (int64_t row = 0; row < count; ++row) {
       const absl::Span<const float> similarities(block_BP.const_data_ptr<float>() + row * passages,
@@ -43,7 +43,8 @@ std::vector<std::vector<int>> Ranks(const at::Tensor& queries_QD, const at::Tens
         of_query.push_back(RankOf(similarities, index));
       }
     }
-  });
+  };
+  MIDLAYER_RETURN_IF_ERROR(ForEachBlock(unit_QD.size(0), BlockRows(passages), cancelled, visit));
   return ranks;
 }
 
@@ -80,11 +81,13 @@ absl::Status CheckRelevant(absl::Span<const Indices> relevant, int64_t queries, 
 }  // namespace
 
 absl::StatusOr<RetrievalScores> ScoreRetrieval(const at::Tensor& queries_QD, const at::Tensor& passages_PD,
-                                               absl::Span<const std::vector<int64_t>> relevant) {
+                                               absl::Span<const std::vector<int64_t>> relevant,
+                                               const Cancelled& cancelled) {
   MIDLAYER_RETURN_IF_ERROR(CheckBoth(queries_QD, passages_PD));
   MIDLAYER_RETURN_IF_ERROR(CheckRelevant(relevant, queries_QD.size(0), passages_PD.size(0)));
+  MIDLAYER_ASSIGN_OR_RETURN(const auto ranks_of_queries, Ranks(queries_QD, passages_PD, relevant, cancelled));
   RetrievalScores scores;
-  for (const std::vector<int>& ranks : Ranks(queries_QD, passages_PD, relevant)) {
+  for (const std::vector<int>& ranks : ranks_of_queries) {
     scores.ndcg_at_10.push_back(NdcgAt(kDepth, ranks));
     scores.recall_at_10.push_back(RecallAt(kDepth, ranks));
     scores.reciprocal_rank.push_back(ReciprocalRank(ranks));
@@ -92,13 +95,14 @@ absl::StatusOr<RetrievalScores> ScoreRetrieval(const at::Tensor& queries_QD, con
   return scores;
 }
 
-absl::StatusOr<SelfRetrievalScores> ScoreSelfRetrieval(const at::Tensor& first_ND, const at::Tensor& second_ND) {
+absl::StatusOr<SelfRetrievalScores> ScoreSelfRetrieval(const at::Tensor& first_ND, const at::Tensor& second_ND,
+                                                       const Cancelled& cancelled) {
   MIDLAYER_RETURN_IF_ERROR(CheckPairs(first_ND, second_ND));
   const auto texts = static_cast<size_t>(first_ND.size(0));
   std::vector<Indices> itself(texts);
   for (size_t i = 0; i < texts; ++i) itself[i] = {static_cast<int64_t>(i)};
-  const std::vector<std::vector<int>> forth = Ranks(first_ND, second_ND, itself);
-  const std::vector<std::vector<int>> back = Ranks(second_ND, first_ND, itself);
+  MIDLAYER_ASSIGN_OR_RETURN(const auto forth, Ranks(first_ND, second_ND, itself, cancelled));
+  MIDLAYER_ASSIGN_OR_RETURN(const auto back, Ranks(second_ND, first_ND, itself, cancelled));
   SelfRetrievalScores scores;
   for (size_t i = 0; i < texts; ++i) {
     scores.reciprocal_rank.push_back((ReciprocalRank(forth[i]) + ReciprocalRank(back[i])) / 2);

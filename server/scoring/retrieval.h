@@ -2,7 +2,8 @@
 //
 // Ranks count from 1: a passage comes after those of higher cosine, and of equal cosine after those with a smaller
 // index. Cosines are computed in float64 and compared in float32, so that equal vectors tie. A zero vector has cosine 0
-// with all. Time O(Q P D), scratch O((Q + P) D) and one block of rows.
+// with all. Time O(Q P D), scratch O((Q + P) D) and one block of rows; CANCELLED before the block after `cancelled` says
+// so.
 //
 // Dimensions: Q queries, P passages, N texts, D of a vector.
 #ifndef MIDLAYER_SERVER_SCORING_RETRIEVAL_H_
@@ -15,6 +16,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "server/base/cancelled.h"
 
 namespace midlayer {
 
@@ -29,7 +31,8 @@ struct RetrievalScores {
 // float32 or float64. InvalidArgument: vectors that CheckVectors refuses, different D, `relevant` of another number
 // than Q, a query without a relevant passage, an index that is not in 0…P-1 or comes twice.
 absl::StatusOr<RetrievalScores> ScoreRetrieval(const at::Tensor& queries_QD, const at::Tensor& passages_PD,
-                                               absl::Span<const std::vector<int64_t>> relevant);
+                                               absl::Span<const std::vector<int64_t>> relevant,
+                                               const Cancelled& cancelled = nullptr);
 
 // One value a text, the mean of both ways: the second half found by the first among all second halves, and the first by
 // the second.
@@ -40,7 +43,8 @@ struct SelfRetrievalScores {
 
 // first, second: (N, D), row i of both from text i. InvalidArgument: vectors that CheckVectors refuses, different
 // shapes.
-absl::StatusOr<SelfRetrievalScores> ScoreSelfRetrieval(const at::Tensor& first_ND, const at::Tensor& second_ND);
+absl::StatusOr<SelfRetrievalScores> ScoreSelfRetrieval(const at::Tensor& first_ND, const at::Tensor& second_ND,
+                                                       const Cancelled& cancelled = nullptr);
 
 }  // namespace midlayer
 

@@ -86,8 +86,8 @@ std::string Expected(int64_t classes, int64_t examples) {
 
 }  // namespace
 
-absl::StatusOr<SilhouetteScores> Silhouette(const at::Tensor& x_ND, absl::Span<const int64_t> labels,
-                                            Distance distance) {
+absl::StatusOr<SilhouetteScores> Silhouette(const at::Tensor& x_ND, absl::Span<const int64_t> labels, Distance distance,
+                                            const Cancelled& cancelled) {
   MIDLAYER_RETURN_IF_ERROR(CheckLabelled(x_ND, labels));
   const ClassIds ids = IndexLabels(labels);
   const auto examples = static_cast<int64_t>(labels.size()), classes = static_cast<int64_t>(ids.labels.size());
@@ -96,13 +96,14 @@ absl::StatusOr<SilhouetteScores> Silhouette(const at::Tensor& x_ND, absl::Span<c
   const at::Tensor own_NC = OneHot(ids.ids, classes, prepared_ND);
   const at::Tensor members_C = at::sum(own_NC, 0);
   SilhouetteScores scores;
-  ForEachBlock(examples, BlockRows(examples), [&](int64_t first, int64_t count) {
+  const auto visit = [&](int64_t first, int64_t count) {
     at::Tensor distances_BN = Distances(prepared_ND, first, count, distance);
     distances_BN.diagonal(first).zero_();  // of a vector to itself, exactly
     const at::Tensor sums_BC = distances_BN.matmul(own_NC);
     const std::vector<double> block = ToVector(FromSums(sums_BC, own_NC.narrow(0, first, count), members_C));
     scores.samples.insert(scores.samples.end(), block.begin(), block.end());
-  });
+  };
+  MIDLAYER_RETURN_IF_ERROR(ForEachBlock(examples, BlockRows(examples), cancelled, visit));
   scores.mean = Mean(scores.samples);
   return scores;
 }

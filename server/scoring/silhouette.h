@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "server/base/cancelled.h"
 
 namespace midlayer {
 
@@ -28,9 +29,10 @@ struct SilhouetteScores {
 
 // Exact, all pairs. x: (N, D), float32 or float64, computed in float64 in blocks of rows; labels: any numbers, one an
 // example. Distances below the rounding of float64 count as 0. Time O(N² D), scratch O(N D) and one block.
-// InvalidArgument: vectors that CheckVectors refuses, labels of another number, other than 2…N-1 classes.
-absl::StatusOr<SilhouetteScores> Silhouette(const at::Tensor& x_ND, absl::Span<const int64_t> labels,
-                                            Distance distance);
+// InvalidArgument: vectors that CheckVectors refuses, labels of another number, other than 2…N-1 classes. CANCELLED
+// before the block after `cancelled` says so.
+absl::StatusOr<SilhouetteScores> Silhouette(const at::Tensor& x_ND, absl::Span<const int64_t> labels, Distance distance,
+                                            const Cancelled& cancelled = nullptr);
 
 // The same for kCosine without keeping the vectors: the mean distance of a unit vector x to a class is 1 - x·m with m
 // the class's mean of unit vectors. Two passes over the vectors, in parts of any size: Add all, then Samples of all.

@@ -15,12 +15,14 @@ namespace midlayer {
 namespace {
 
 // NaN and infinities anywhere show in the sum of squares.
-bool SquaresAreFinite(const at::Tensor& x) {
-  const at::Tensor flat = x.reshape({-1});
-  return std::isfinite(at::dot(flat, flat).item<double>());
-}
+bool SquaresAreFinite(const at::Tensor& x) { return std::isfinite(SumOfSquares(x)); }
 
 }  // namespace
+
+double SumOfSquares(const at::Tensor& x) {
+  const at::Tensor flat = x.reshape({-1});
+  return at::dot(flat, flat).item<double>();
+}
 
 absl::Status NotFinite() { return absl::FailedPreconditionError("values that are not finite, or too large"); }
 

@@ -25,6 +25,9 @@ absl::Status NotFinite();
 // be squared. `name` is for messages.
 absl::StatusOr<at::Tensor> ToMatrix(const at::Tensor& x, std::string_view name);
 
+// Of all elements.
+double SumOfSquares(const at::Tensor& x);
+
 // X X^T (N x N) where N <= D, else X^T X (D x D): the positive eigenvalues are the same.
 at::Tensor SmallerGram(const at::Tensor& x_ND);
 

@@ -14,6 +14,8 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
+#include "server/base/cancelled.h"
+#include "server/base/status.h"
 
 namespace midlayer {
 
@@ -52,10 +54,14 @@ inline int64_t BlockRows(int64_t columns) {
   return std::max<int64_t>(1, (int64_t{1} << 22) / std::max<int64_t>(1, columns));
 }
 
-// Calls visit(first, count) for blocks of `block` rows that cover 0…rows-1 in order.
+// Calls visit(first, count) for blocks of `block` rows that cover 0…rows-1 in order. Before each it asks `cancelled`.
 template <typename Visit>
-void ForEachBlock(int64_t rows, int64_t block, Visit visit) {
-  for (int64_t first = 0; first < rows; first += block) visit(first, std::min(block, rows - first));
+absl::Status ForEachBlock(int64_t rows, int64_t block, const Cancelled& cancelled, Visit visit) {
+  for (int64_t first = 0; first < rows; first += block) {
+    MIDLAYER_RETURN_IF_ERROR(CheckCancelled(cancelled));
+    visit(first, std::min(block, rows - first));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace midlayer

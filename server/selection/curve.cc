@@ -7,29 +7,33 @@ namespace midlayer {
 
 namespace {
 
-// The values of all examples, layer after layer; empty where they are not known of every layer.
-std::vector<double> ExamplesOf(const Curve& curve) {
-  std::vector<double> examples;
+// What `values` names of all layers, layer after layer; empty where it is not known of every layer.
+template <typename T>
+std::vector<double> AllOf(const Curve& curve, std::vector<T> LayerScore::*values) {
+  std::vector<double> all;
   for (const LayerScore& layer : curve.layers) {
-    if (layer.examples.empty()) return {};
-    examples.insert(examples.end(), layer.examples.begin(), layer.examples.end());
+    if ((layer.*values).empty()) return {};
+    all.insert(all.end(), (layer.*values).begin(), (layer.*values).end());
   }
-  return examples;
+  return all;
 }
 
 }  // namespace
 
 void Judge(Curve& curve) {
-  const std::vector<double> values = curve.Values(), examples = ExamplesOf(curve);
+  const std::vector<double> values = curve.Values(), examples = AllOf(curve, &LayerScore::examples),
+                            replicates = AllOf(curve, &LayerScore::replicates);
   std::vector<double> errors;
   for (const LayerScore& layer : curve.layers) {
     errors.push_back(layer.standard_error.value_or(std::numeric_limits<double>::quiet_NaN()));
   }
   // Sizes fit by construction.
-  const LayerTies ties =
-      LayersTiedWithBest(
-          {.direction = curve.direction, .values_L = values, .standard_errors_L = errors, .examples_LN = examples})
-          .value();
+  const LayerTies ties = LayersTiedWithBest({.direction = curve.direction,
+                                             .values_L = values,
+                                             .standard_errors_L = errors,
+                                             .examples_LN = examples,
+                                             .replicates_LR = replicates})
+                             .value();
   const std::vector<int> ranks = CompetitionRanks(values, curve.direction);
   for (size_t layer = 0; layer < curve.layers.size(); ++layer) {
     curve.layers[layer].rank = ranks[layer];

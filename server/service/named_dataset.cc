@@ -24,7 +24,8 @@ bool IsPlainName(const std::string& name) {
 
 }  // namespace
 
-absl::Status ReadNamedDataset(const std::string& directory, const std::string& name, DatasetBuilder& builder) {
+absl::Status ReadNamedDataset(const std::string& directory, const std::string& name, DatasetBuilder& builder,
+                              const Cancelled& cancelled) {
   if (!IsPlainName(name)) {
     return absl::InvalidArgumentError(
         "options.dataset_name: expected letters, digits, '.', '_' and '-', not beginning with '.', found other "
@@ -43,6 +44,7 @@ absl::Status ReadNamedDataset(const std::string& directory, const std::string& n
   options.ignore_unknown_fields = true;
   int number = 0;
   for (std::string line; std::getline(file, line);) {
+    MIDLAYER_RETURN_IF_ERROR(CheckCancelled(cancelled));
     ++number;
     if (absl::StripAsciiWhitespace(line).empty()) continue;
     v1::Example wire;

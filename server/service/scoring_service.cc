@@ -93,7 +93,8 @@ class ScoreReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
   absl::StatusOr<v1::ScoreReport> Score() {
     if (!options_.has_value()) return absl::InvalidArgumentError("options: expected first, found none");
     if (!options_->dataset_name().empty()) {
-      MIDLAYER_RETURN_IF_ERROR(ReadNamedDataset(context_.score_limits.directory, options_->dataset_name(), builder_));
+      MIDLAYER_RETURN_IF_ERROR(ReadNamedDataset(context_.score_limits.directory, options_->dataset_name(), builder_,
+                                                [this] { return cancelled_.load(); }));
     }
     MIDLAYER_ASSIGN_OR_RETURN(const Dataset dataset, builder_.Finish(task_.sample_size, task_.seed));
     MIDLAYER_ASSIGN_OR_RETURN(v1::ScoreReport report, StoredOrNew(dataset));

@@ -23,7 +23,7 @@ std::vector<double> BootstrapReplicates(size_t n, absl::FunctionRef<double(absl:
   std::vector<double> replicates;
   if (n == 0) return replicates;
   std::vector<size_t> indices(n);
-  for (int resample = 0; resample < options.resamples; ++resample) {
+  for (int resample = 0; resample < options.resamples && CheckCancelled(options.cancelled).ok(); ++resample) {
     Random random(Random::SubSeed(options.seed, resample));
     for (size_t& index : indices) index = random.Index(n);
     replicates.push_back(statistic(indices));
@@ -31,9 +31,7 @@ std::vector<double> BootstrapReplicates(size_t n, absl::FunctionRef<double(absl:
   return replicates;
 }
 
-double BootstrapStandardError(size_t n, absl::FunctionRef<double(absl::Span<const size_t>)> statistic,
-                              const BootstrapOptions& options) {
-  std::vector<double> replicates = BootstrapReplicates(n, statistic, options);
+double BootstrapStandardError(std::vector<double> replicates) {
   std::erase_if(replicates, [](double value) { return std::isnan(value); });
   // The standard error of a mean, less its division by sqrt(count).
   return MeanWithStandardError(replicates).standard_error * std::sqrt(static_cast<double>(replicates.size()));

@@ -8,6 +8,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/types/span.h"
+#include "server/base/cancelled.h"
 
 namespace midlayer {
 
@@ -23,6 +24,7 @@ Estimate MeanWithStandardError(absl::Span<const double> values);
 struct BootstrapOptions {
   int resamples = 200;  // enough for a standard error (Efron and Tibshirani 1993, chapter 6)
   uint64_t seed = 0;
+  Cancelled cancelled;  // asked before each resample: those that are left are not made
 };
 
 // `statistic` of each resample: n indices drawn from 0…n-1 with replacement (Efron 1979). The indices depend on n, the
@@ -31,10 +33,9 @@ struct BootstrapOptions {
 std::vector<double> BootstrapReplicates(size_t n, absl::FunctionRef<double(absl::Span<const size_t>)> statistic,
                                         const BootstrapOptions& options = {});
 
-// The standard deviation of the replicates. Those that are NaN are left out (a resample may miss what the statistic
-// takes, for example a class); NaN if fewer than 2 are left.
-double BootstrapStandardError(size_t n, absl::FunctionRef<double(absl::Span<const size_t>)> statistic,
-                              const BootstrapOptions& options = {});
+// Of the statistic that has these replicates: their standard deviation. Those that are NaN are left out (a resample may
+// miss what the statistic takes, for example a class); NaN if fewer than 2 are left.
+double BootstrapStandardError(std::vector<double> replicates);
 
 }  // namespace midlayer
 

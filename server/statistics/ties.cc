@@ -18,19 +18,27 @@ absl::Status CheckSizes(const LayerMeasurements& measurements) {
     return absl::InvalidArgumentError(
         absl::StrCat("standard_errors_L: expected one for each of ", layers, " layers, found ", errors));
   }
-  const size_t examples = measurements.examples_LN.size();
-  if (examples != 0 && (layers == 0 || examples % layers != 0)) {
+  const auto check = [layers](const char* name, size_t values) {
+    if (values == 0 || (layers != 0 && values % layers == 0)) return absl::OkStatus();
     return absl::InvalidArgumentError(
-        absl::StrCat("examples_LN: expected as many values for each of ", layers, " layers, found ", examples));
-  }
-  return absl::OkStatus();
+        absl::StrCat(name, ": expected as many values for each of ", layers, " layers, found ", values));
+  };
+  MIDLAYER_RETURN_IF_ERROR(check("examples_LN", measurements.examples_LN.size()));
+  return check("replicates_LR", measurements.replicates_LR.size());
+}
+
+// Of the rows a and b of a matrix with `layers` rows, what is NaN in either left out.
+std::vector<double> Differences(absl::Span<const double> rows, size_t layers, size_t a, size_t b) {
+  const size_t n = rows.size() / layers;
+  return PairedDifferences(rows.subspan(a * n, n), rows.subspan(b * n, n));
 }
 
 double StandardErrorOfDifference(const LayerMeasurements& measurements, size_t a, size_t b) {
-  const size_t n = measurements.examples_LN.size() / measurements.values_L.size();
-  const std::vector<double> differences =
-      PairedDifferences(measurements.examples_LN.subspan(a * n, n), measurements.examples_LN.subspan(b * n, n));
+  const size_t layers = measurements.values_L.size();
+  const std::vector<double> differences = Differences(measurements.examples_LN, layers, a, b);
   if (differences.size() > 1) return MeanWithStandardError(differences).standard_error;
+  const std::vector<double> replicates = Differences(measurements.replicates_LR, layers, a, b);
+  if (replicates.size() > 1) return BootstrapStandardError(replicates);
   if (measurements.standard_errors_L.empty()) return std::numeric_limits<double>::quiet_NaN();
   return std::hypot(measurements.standard_errors_L[a], measurements.standard_errors_L[b]);
 }

@@ -18,6 +18,9 @@ struct LayerMeasurements {
   absl::Span<const double> standard_errors_L = {};
   // The value of each example, layer after layer, of which values_L are the means. Empty: not known.
   absl::Span<const double> examples_LN = {};
+  // Of a metric that is no such mean: its value for each bootstrap resample, layer after layer, the same resamples for
+  // all layers. Empty: not known.
+  absl::Span<const double> replicates_LR = {};
 };
 
 struct LayerTies {
@@ -30,9 +33,9 @@ struct LayerTies {
 //
 // With values of examples that is the standard error of the mean paired difference: an example that is hard is hard at
 // every layer, so the layers' errors are strongly correlated, and to add their variances would call far too many layers
-// ties. Examples that are NaN in one of the two layers are left out; with fewer than 2 left, and without values of
-// examples, it is sqrt(se_a^2 + se_b^2), as if the two were independent. Where that is not known either, only equal
-// values tie.
+// ties. With replicates it is the standard deviation of their paired differences. Examples and replicates that are NaN in
+// one of the two layers are left out; with fewer than 2 left, and without any, it is sqrt(se_a^2 + se_b^2), as if the
+// two were independent. Where that is not known either, only equal values tie.
 //
 // A layer whose value is NaN never ties. INVALID_ARGUMENT if the sizes do not fit each other.
 absl::StatusOr<LayerTies> LayersTiedWithBest(const LayerMeasurements& measurements);

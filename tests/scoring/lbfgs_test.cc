@@ -19,7 +19,7 @@ TEST(LbfgsTest, FindsTheMinimumOfAnIllConditionedBowl) {
     const at::Tensor slope = curvature * (x - minimum);
     return Slope{.value = (slope * (x - minimum)).sum().item<double>() / 2, .gradient = slope};
   };
-  const LbfgsResult result = Minimize(bowl, at::zeros({4}, at::kDouble), {.tolerance = 1e-10});
+  const LbfgsResult result = Minimize(bowl, at::zeros({4}, at::kDouble), {.tolerance = 1e-10}).value();
   EXPECT_TRUE(result.converged);
   EXPECT_LT(result.iterations, 100);
   EXPECT_NEAR(result.value, 0, 1e-9);
@@ -32,7 +32,7 @@ TEST(LbfgsTest, FollowsTheValleyOfRosenbrock) {
     return Slope{.value = (1 - x) * (1 - x) + 100 * (y - x * x) * (y - x * x),
                  .gradient = Point({-2 * (1 - x) - 400 * x * (y - x * x), 200 * (y - x * x)})};
   };
-  const LbfgsResult result = Minimize(rosenbrock, Point({-1.2, 1}), {.tolerance = 1e-12});
+  const LbfgsResult result = Minimize(rosenbrock, Point({-1.2, 1}), {.tolerance = 1e-12}).value();
   EXPECT_TRUE(result.converged);
   EXPECT_LT(result.iterations, 100);
   EXPECT_NEAR(result.point[0].item<double>(), 1, 1e-8);
@@ -41,7 +41,7 @@ TEST(LbfgsTest, FollowsTheValleyOfRosenbrock) {
 
 TEST(LbfgsTest, EndsAtOnceAtTheMinimum) {
   const auto flat = [](const at::Tensor& x) { return Slope{.value = 7, .gradient = at::zeros_like(x)}; };
-  const LbfgsResult result = Minimize(flat, Point({4}));
+  const LbfgsResult result = Minimize(flat, Point({4})).value();
   EXPECT_TRUE(result.converged);
   EXPECT_EQ(result.iterations, 0);
   EXPECT_EQ(result.value, 7);
@@ -51,7 +51,7 @@ TEST(LbfgsTest, SaysSoWhereTheIterationsDoNotSuffice) {
   const auto quartic = [](const at::Tensor& x) {
     return Slope{.value = x.pow(4).sum().item<double>(), .gradient = 4 * x.pow(3)};
   };
-  const LbfgsResult result = Minimize(quartic, Point({5, 3}), {.max_iterations = 2});
+  const LbfgsResult result = Minimize(quartic, Point({5, 3}), {.max_iterations = 2}).value();
   EXPECT_FALSE(result.converged);
   EXPECT_EQ(result.iterations, 2);
   EXPECT_LT(result.value, 625 + 81);

@@ -7,6 +7,8 @@
 #include <ATen/ops/mm.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/std.h>
+#include <ATen/ops/sum.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
@@ -15,9 +17,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "server/scoring/dataset_entropy.h"
 #include "server/scoring/jackknife.h"
 #include "server/scoring/rank_metrics.h"
+#include "server/scoring/set_grams.h"
 #include "tests/scoring/scoring_data.h"
 
 namespace midlayer {
@@ -52,14 +56,20 @@ TEST(SetMetricsTest, GoldenValues) {
   }
 }
 
-void ExpectSame(const at::Tensor& a, const at::Tensor& b) {
+void ExpectSame(const absl::StatusOr<double>& a, const absl::StatusOr<double>& b, const std::string& name) {
+  EXPECT_EQ(a.status(), b.status()) << name;
+  if (!a.ok() || !b.ok()) return;
+  EXPECT_NEAR(*a, *b, 1e-9 * std::fmax(1, std::fabs(*b))) << name;
+}
+
+// a, b: vectors or SetGrams.
+template <typename Set>
+void ExpectSame(const Set& a, const Set& b) {
   const auto expected = ByName(MeasureRank(b));
-  for (const auto& [name, value] : ByName(MeasureRank(a))) {
-    EXPECT_NEAR(value.value(), expected.at(name).value(), 1e-9) << name;
-  }
+  for (const auto& [name, value] : ByName(MeasureRank(a))) ExpectSame(value, expected.at(name), name);
   const DatasetEntropy x = MeasureDatasetEntropy(a, {}), y = MeasureDatasetEntropy(b, {});
-  EXPECT_NEAR(x.as_is.value(), y.as_is.value(), 1e-10);
-  EXPECT_NEAR(x.centered.value(), y.centered.value(), 1e-10);
+  ExpectSame(x.as_is, y.as_is, "dataset entropy");
+  ExpectSame(x.centered, y.centered, "centred dataset entropy");
 }
 
 TEST(SetMetricsTest, KnowNeitherOrderNorRotationNorScale) {
@@ -138,15 +148,48 @@ TEST(RankMetricsTest, ZeroVectorsAreLeftOutOfDirections) {
   EXPECT_NEAR(with.anisotropy.value(), without.anisotropy.value(), 1e-12);
 }
 
-std::vector<absl::StatusOr<double>> SomeRanks(const at::Tensor& x) {
-  const RankMetrics metrics = MeasureRank(x);
-  return {metrics.effective_rank, metrics.ne_sum, metrics.anisotropy};
+// Every metric without a group is that of the rows that are left: on both sides of the Gram matrix, with a mean that
+// outweighs the rest, with zero vectors, where a group goes that alone differs, and where nothing is left.
+TEST(GroupedVectorsTest, WithoutAGroupIsTheSetWithoutItsRows) {
+  const at::Tensor x = Random(24, 7);
+  const at::Tensor zeros = at::cat({x, at::zeros({3, 7}, at::kDouble)});
+  at::Tensor alone = at::ones({12, 4}, at::kDouble);
+  alone[3] += Random(1, 4)[0];
+  for (const at::Tensor& set :
+       {x, Random(9, 20), x + 1000, Random(9, 20) + 1000, zeros, zeros.t().contiguous(), alone, at::cat({x, 0 * x})}) {
+    for (const int64_t groups : {2, 5, 7}) {
+      const GroupedVectors vectors = GroupedVectors::Of(set, groups).value();
+      for (int64_t group = 0; group < groups; ++group) {
+        SCOPED_TRACE(absl::StrCat(set.size(0), " x ", set.size(1), ", without ", group, " of ", groups));
+        std::vector<int64_t> kept;
+        for (int64_t row = 0; row < set.size(0); ++row) {
+          if (row % groups != group) kept.push_back(row);
+        }
+        ExpectSame(vectors.Without(group), GroupedVectors::Of(at::index_select(set, 0, at::tensor(kept)), 1)->All());
+      }
+    }
+  }
+}
+
+TEST(GroupedVectorsTest, RefusesGroupsOfNone) {
+  for (int64_t groups : {0, 6, -1}) {
+    EXPECT_EQ(GroupedVectors::Of(Random(5, 2), groups).status().code(), absl::StatusCode::kInvalidArgument);
+  }
+  EXPECT_EQ(GroupedVectors::Of(at::ones({5}), 2).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+auto JackknifeOf(const at::Tensor& x, int64_t groups, const Cancelled& cancelled = nullptr) {
+  const GroupedVectors vectors = GroupedVectors::Of(x, groups).value();
+  const MetricsWithout metrics = [&](int64_t group) -> std::vector<absl::StatusOr<double>> {
+    const RankMetrics ranks = MeasureRank(vectors.Without(group));
+    return {ranks.effective_rank, ranks.ne_sum, ranks.anisotropy};
+  };
+  return JackknifeStandardErrors(groups, metrics, cancelled);
 }
 
 TEST(JackknifeTest, GoldenValues) {
   for (const nlohmann::json& golden : ScoringGoldens().at("datasets")) {
-    const auto errors =
-        JackknifeStandardErrors(ToTensor(golden.at("x")), SomeRanks, golden.at("jackknife_groups").get<int64_t>());
+    const auto errors = JackknifeOf(ToTensor(golden.at("x")), golden.at("jackknife_groups").get<int64_t>());
     ASSERT_TRUE(errors.ok());
     const char* names[] = {"effective_rank", "ne_sum", "anisotropy"};
     for (size_t i = 0; i < 3; ++i) {
@@ -158,20 +201,18 @@ TEST(JackknifeTest, GoldenValues) {
 // Of a mean, with one row a group, it is the textbook's standard error exactly.
 TEST(JackknifeTest, OfAMeanIsItsStandardError) {
   const at::Tensor x = Random(30, 1);
-  const SetMetrics mean = [](const at::Tensor& part) {
-    return std::vector<absl::StatusOr<double>>{at::mean(part).item<double>()};
+  const MetricsWithout mean = [&x](int64_t group) {
+    const double of_others = (at::sum(x) - x[group][0]).item<double>() / 29;
+    return std::vector<absl::StatusOr<double>>{of_others};
   };
-  const auto errors = JackknifeStandardErrors(x, mean, 30);
+  const auto errors = JackknifeStandardErrors(30, mean);
   EXPECT_NEAR(errors->at(0).value(), at::std(x).item<double>() / std::sqrt(30), 1e-12);
 }
 
-TEST(JackknifeTest, RefusesTooFewRowsAndPassesReasonsOn) {
-  for (int64_t groups : {0, 1, 6, -1}) {
-    EXPECT_EQ(JackknifeStandardErrors(Random(5, 2), SomeRanks, groups).status().code(),
-              absl::StatusCode::kInvalidArgument);
-  }
-  EXPECT_FALSE(JackknifeStandardErrors(at::ones({5}), SomeRanks, 2).ok());
-  const auto errors = JackknifeStandardErrors(at::ones({5, 2}, at::kDouble), SomeRanks, 5);
+TEST(JackknifeTest, RefusesTooFewGroupsAndPassesReasonsOn) {
+  EXPECT_EQ(JackknifeOf(Random(5, 2), 1).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(JackknifeOf(Random(5, 2), 5, [] { return true; }).status().code(), absl::StatusCode::kCancelled);
+  const auto errors = JackknifeOf(at::ones({5, 2}, at::kDouble), 5);
   ASSERT_TRUE(errors.ok());
   EXPECT_NEAR(errors->at(0).value(), 0, 1e-12);
   EXPECT_EQ(errors->at(1).status().message(), "vectors that are all the same");

@@ -80,12 +80,18 @@ TEST(BootstrapTest, ReplicatesOfTwoLayersArePaired) {
 TEST(BootstrapTest, OfAMeanIsTheStandardErrorOfTheMean) {
   const std::vector<double> values = Sample(3, 100);
   const double expected = MeanWithStandardError(values).standard_error;
-  const double got = BootstrapStandardError(100, MeanOf(values), {.resamples = 4000});
+  const double got = BootstrapStandardError(BootstrapReplicates(100, MeanOf(values), {.resamples = 4000}));
   EXPECT_NEAR(got, expected, 0.05 * expected);
 }
 
 TEST(BootstrapTest, OfAConstantIsZero) {
-  EXPECT_EQ(BootstrapStandardError(10, [](absl::Span<const size_t>) { return 3.0; }), 0);
+  EXPECT_EQ(BootstrapStandardError({3, 3, 3}), 0);
+}
+
+TEST(BootstrapTest, EndsWhereItIsCancelled) {
+  int asked = 0;
+  const BootstrapOptions options = {.cancelled = [&asked] { return ++asked > 3; }};
+  EXPECT_EQ(BootstrapReplicates(5, MeanOf({1, 2, 3, 4, 5}), options).size(), 3);
 }
 
 TEST(BootstrapTest, ReplicatesThatAreNotDefinedAreLeftOut) {
@@ -93,12 +99,11 @@ TEST(BootstrapTest, ReplicatesThatAreNotDefinedAreLeftOut) {
   const auto statistic = [&calls](absl::Span<const size_t>) {
     return ++calls % 2 == 0 ? kNan : static_cast<double>(calls % 4);
   };
-  EXPECT_NEAR(BootstrapStandardError(10, statistic, {.resamples = 400}), 1, 0.01);  // of 1, 3, 1, 3, …
+  EXPECT_NEAR(BootstrapStandardError(BootstrapReplicates(10, statistic, {.resamples = 400})), 1, 0.01);  // of 1, 3, 1, 3, …
+  EXPECT_TRUE(std::isnan(BootstrapStandardError({kNan, kNan})));
+  EXPECT_TRUE(std::isnan(BootstrapStandardError({1})));
+  EXPECT_TRUE(std::isnan(BootstrapStandardError({})));
   const auto never = [](absl::Span<const size_t>) { return kNan; };
-  EXPECT_TRUE(std::isnan(BootstrapStandardError(10, never)));
-  const auto one = [](absl::Span<const size_t>) { return 1.0; };
-  EXPECT_TRUE(std::isnan(BootstrapStandardError(10, one, {.resamples = 1})));
-  EXPECT_TRUE(std::isnan(BootstrapStandardError(0, never)));
   EXPECT_THAT(BootstrapReplicates(0, never), IsEmpty());
   EXPECT_THAT(BootstrapReplicates(3, never, {.resamples = -1}), IsEmpty());
   EXPECT_THAT(BootstrapReplicates(1, [](absl::Span<const size_t> indices) { return 1.0 + indices[0]; }), Each(1.0));

@@ -99,6 +99,17 @@ TEST(TiesTest, ExamplesWithoutAValueAreLeftOut) {
   EXPECT_THAT(Ties({Direction::kMax, {2, 0}, large, one_left}).tied_L, ElementsAre(true, true));
 }
 
+TEST(TiesTest, ReplicatesOfTheSameResamplesArePaired) {
+  // The second layer is lower by 1, 3 and 2 in the three resamples: standard deviation 1. The errors given would tie.
+  const std::vector<double> replicates = {5, 9, 1, 4, 6, -1}, large = {4, 4};
+  EXPECT_THAT(Ties({.values_L = {1.99, 0}, .replicates_LR = replicates}).tied_L, ElementsAre(true, true));
+  EXPECT_THAT(Ties({.values_L = {2.1, 0}, .standard_errors_L = large, .replicates_LR = replicates}).tied_L,
+              ElementsAre(true, false));
+  EXPECT_THAT(Ties({.values_L = {2.1, 0}, .standard_errors_L = large, .replicates_LR = {kNan, 9, kNan, 6}}).tied_L,
+              ElementsAre(true, true))
+      << "one resample left: not paired";
+}
+
 TEST(TiesTest, BadSizes) {
   const std::vector<double> one = {1}, two = {1, 2}, three = {1, 2, 3};
   const struct {
@@ -107,6 +118,7 @@ TEST(TiesTest, BadSizes) {
   } cases[] = {
       {{.values_L = two, .standard_errors_L = one}, "standard_errors_L: expected one for each of 2 layers, found 1"},
       {{.values_L = two, .examples_LN = three}, "examples_LN: expected as many values for each of 2 layers, found 3"},
+      {{.values_L = two, .replicates_LR = three}, "replicates_LR: expected as many values for each of 2 layers, found 3"},
       {{.examples_LN = one}, "examples_LN: expected as many values for each of 0 layers, found 1"},
   };
   for (const auto& test : cases) {
