@@ -8,8 +8,8 @@
 
 namespace midlayer {
 
-// Asked between the steps of such work, from any of its threads; where it says yes, the work ends with CANCELLED. May be
-// empty: never.
+// Asked between the steps of such work, from any of its threads; where it says yes, the work ends with CANCELLED. May
+// be empty: never.
 using Cancelled = std::function<bool()>;
 
 inline absl::Status CheckCancelled(const Cancelled& cancelled) {

@@ -41,8 +41,7 @@ enum Stream : uint64_t { kFoldStream = 101, kPermutationStream = 102, kBootstrap
 
 class Measurer {
  public:
-  Measurer(const ScoreTask& task, const ScorePlan& plan, const LayerScorer& scorer,
-           const Cancelled& cancelled)
+  Measurer(const ScoreTask& task, const ScorePlan& plan, const LayerScorer& scorer, const Cancelled& cancelled)
       : task_(task), plan_(plan), scorer_(scorer), cancelled_(cancelled) {
     for (const Metric* metric : plan.metrics) {
       wanted_[metric->name] = metric;
@@ -188,8 +187,10 @@ class Measurer {
     const int slot = scorer_.paper_slot(pooling_);
     const at::Tensor a_ND = Rows(plan_.first_views, slot), b_ND = Rows(plan_.second_views, slot);
     const auto form = task_.entropy.mode == Mode::kReference2025 ? InfoNceForm::kOneDirection : InfoNceForm::kNtXent;
-    KeepInfoNce("infonce", MeasureInfoNce(a_ND, b_ND, {.form = form, .cosine = false, .cancelled = cancelled_}), plan_.views_of);
-    KeepInfoNce("infonce_cosine", MeasureInfoNce(a_ND, b_ND, {.form = form, .cosine = true, .cancelled = cancelled_}), plan_.views_of);
+    KeepInfoNce("infonce", MeasureInfoNce(a_ND, b_ND, {.form = form, .cosine = false, .cancelled = cancelled_}),
+                plan_.views_of);
+    KeepInfoNce("infonce_cosine", MeasureInfoNce(a_ND, b_ND, {.form = form, .cosine = true, .cancelled = cancelled_}),
+                plan_.views_of);
     if (Wants("lidar")) {
       const LidarAccumulator& lidar = scorer_.vectors(layer_, slot).lidar;
       Keep("lidar", Normalized(lidar.Entropy(task_.entropy.alpha, task_.entropy.mode), lidar.texts(), a_ND.size(1)),
@@ -218,8 +219,7 @@ class Measurer {
     const bool of_dimensions = task_.entropy.mode != Mode::kDefinition && n > d;
     const std::vector<std::vector<int64_t>>& permutations = Permutations(of_dimensions ? d : n);
     const absl::StatusOr<midlayer::Dime> dime = MeasureDime(
-        a_ND, b_ND, permutations,
-        {.alpha = task_.entropy.alpha, .mode = task_.entropy.mode, .cancelled = cancelled_});
+        a_ND, b_ND, permutations, {.alpha = task_.entropy.alpha, .mode = task_.entropy.mode, .cancelled = cancelled_});
     if (!dime.ok()) return Keep("dime", dime.status(), static_cast<size_t>(n));
     const absl::StatusOr<double> unit = Normalized(1.0, n, d);
     if (!unit.ok()) return Keep("dime", unit.status(), static_cast<size_t>(n));
@@ -250,15 +250,15 @@ class Measurer {
     KeepExamples("self_retrieval_mrr", scores->reciprocal_rank, plan_.half_indices);
     KeepExamples("self_retrieval_recall_at_1", scores->hit_at_1, plan_.half_indices);
     if (Wants("self_retrieval_infonce")) {
-      KeepInfoNce("self_retrieval_infonce", MeasureInfoNce(first_ND, second_ND, {.cancelled = cancelled_}), plan_.half_indices);
+      KeepInfoNce("self_retrieval_infonce", MeasureInfoNce(first_ND, second_ND, {.cancelled = cancelled_}),
+                  plan_.half_indices);
     }
   }
 
   void MaskedHalves() {
     if (plan_.masked_first_halves.size() < 2) return;
-    const auto scores =
-        ScoreSelfRetrieval(Rows(plan_.masked_first_halves, pooling_), Rows(plan_.masked_second_halves, pooling_),
-                           cancelled_);
+    const auto scores = ScoreSelfRetrieval(Rows(plan_.masked_first_halves, pooling_),
+                                           Rows(plan_.masked_second_halves, pooling_), cancelled_);
     if (!scores.ok()) return NotDefined("masked self_retrieval", layer_, scores.status());
     KeepExamples("self_retrieval_masked_mrr", scores->reciprocal_rank, plan_.masked_indices);
     KeepExamples("self_retrieval_masked_recall_at_1", scores->hit_at_1, plan_.masked_indices);
@@ -334,7 +334,8 @@ class Measurer {
 
   void Retrieval() {
     if (plan_.queries.empty()) return;
-    const auto scores = ScoreRetrieval(Rows(plan_.queries, pooling_), Rows(plan_.passages, pooling_), plan_.relevant, cancelled_);
+    const auto scores =
+        ScoreRetrieval(Rows(plan_.queries, pooling_), Rows(plan_.passages, pooling_), plan_.relevant, cancelled_);
     if (!scores.ok()) return Keep("retrieval_ndcg_at_10", scores.status(), 0);
     KeepExamples("retrieval_ndcg_at_10", scores->ndcg_at_10, plan_.example_indices);
     KeepExamples("retrieval_recall_at_10", scores->recall_at_10, plan_.example_indices);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <future>
+#include <unordered_set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -115,10 +116,12 @@ class Run {
       MIDLAYER_RETURN_IF_ERROR(Forward(first, end));
       first = end;
       if (round + 1 == rounds.count()) break;
-      ScorePlan so_far = Restrict(plan_, rounds.Measured(round));
+      std::unordered_set<uint64_t> measured = rounds.Measured(round);
+      ScorePlan so_far = Restrict(plan_, measured);
       MIDLAYER_ASSIGN_OR_RETURN(const bool settled, LookAt(so_far));
       if (!settled) continue;
-      result_.examples = rounds.Measured(round).size();
+      for (size_t i = 0; i < end; ++i) measured.insert(passes_[i].pass->index);  // passages that were to be found
+      result_.examples = measured.size();
       result_.notes.push_back(absl::StrCat("Stopped after ", round + 1, " of ", rounds.count(),
                                            " parts of the examples: the choice was settled."));
       return so_far;

@@ -16,7 +16,7 @@ struct LbfgsOptions {
   int max_iterations = 2000;
   // Ends where no component of the gradient is larger than this times the largest at the start.
   double tolerance = 1e-8;
-  int memory = 20;  // pairs of steps kept
+  int memory = 20;      // pairs of steps kept
   Cancelled cancelled;  // asked before each iteration
 };
 
@@ -36,7 +36,7 @@ struct LbfgsResult {
 
 // From `start` (one dimension, float64), which must have a finite value. CANCELLED where the options say so.
 absl::StatusOr<LbfgsResult> Minimize(const std::function<Slope(const at::Tensor&)>& function, const at::Tensor& start,
-                     const LbfgsOptions& options = {});
+                                     const LbfgsOptions& options = {});
 
 }  // namespace midlayer
 

@@ -2,8 +2,8 @@
 //
 // Ranks count from 1: a passage comes after those of higher cosine, and of equal cosine after those with a smaller
 // index. Cosines are computed in float64 and compared in float32, so that equal vectors tie. A zero vector has cosine 0
-// with all. Time O(Q P D), scratch O((Q + P) D) and one block of rows; CANCELLED before the block after `cancelled` says
-// so.
+// with all. Time O(Q P D), scratch O((Q + P) D) and one block of rows; CANCELLED before the block after `cancelled`
+// says so.
 //
 // Dimensions: Q queries, P passages, N texts, D of a vector.
 #ifndef MIDLAYER_SERVER_SCORING_RETRIEVAL_H_

@@ -22,8 +22,8 @@
 namespace midlayer {
 namespace {
 
-constexpr double kRounding = 1e-12;           // of a length
-constexpr double kSquareRounding = 1e-13;     // of a sum of squares, where another was taken away from it
+constexpr double kRounding = 1e-12;        // of a length
+constexpr double kSquareRounding = 1e-13;  // of a sum of squares, where another was taken away from it
 
 double Trace(const at::Tensor& gram) { return at::trace(gram).item<double>(); }
 

@@ -18,9 +18,9 @@ struct SetGrams {
   at::Tensor as_is;
   // Of the vectors less their mean. FAILED_PRECONDITION where they are all the same, but for rounding.
   absl::StatusOr<at::Tensor> centered;
-  at::Tensor unit;               // of the vectors at length 1; zero vectors stay zero
-  int64_t unit_vectors = 0;      // those that are not zero
-  double unit_sum_squares = 0;   // |sum of the vectors at length 1|^2
+  at::Tensor unit;              // of the vectors at length 1; zero vectors stay zero
+  int64_t unit_vectors = 0;     // those that are not zero
+  double unit_sum_squares = 0;  // |sum of the vectors at length 1|^2
 };
 
 // N vectors, row i in group i mod `groups`. The Grams of the whole set are made once, O(N D min(N, D)); those without a

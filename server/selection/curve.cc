@@ -9,7 +9,7 @@ namespace {
 
 // What `values` names of all layers, layer after layer; empty where it is not known of every layer.
 template <typename T>
-std::vector<double> AllOf(const Curve& curve, std::vector<T> LayerScore::*values) {
+std::vector<double> AllOf(const Curve& curve, std::vector<T> LayerScore::* values) {
   std::vector<double> all;
   for (const LayerScore& layer : curve.layers) {
     if ((layer.*values).empty()) return {};

@@ -15,10 +15,10 @@ namespace midlayer {
 struct LayerScore {
   double value = std::numeric_limits<double>::quiet_NaN();
   std::optional<double> standard_error;
-  std::vector<float> examples;  // the value of each example; empty for metrics of the whole set
+  std::vector<float> examples;     // the value of each example; empty for metrics of the whole set
   std::vector<double> replicates;  // its bootstrap, where it is no mean of `examples`
-  int rank = 0;                 // 1 is best, 0 where the value is NaN
-  bool ties_with_best = false;  // within 2 standard errors of the difference
+  int rank = 0;                    // 1 is best, 0 where the value is NaN
+  bool ties_with_best = false;     // within 2 standard errors of the difference
 };
 
 struct Curve {

@@ -33,9 +33,9 @@ struct LayerTies {
 //
 // With values of examples that is the standard error of the mean paired difference: an example that is hard is hard at
 // every layer, so the layers' errors are strongly correlated, and to add their variances would call far too many layers
-// ties. With replicates it is the standard deviation of their paired differences. Examples and replicates that are NaN in
-// one of the two layers are left out; with fewer than 2 left, and without any, it is sqrt(se_a^2 + se_b^2), as if the
-// two were independent. Where that is not known either, only equal values tie.
+// ties. With replicates it is the standard deviation of their paired differences. Examples and replicates that are NaN
+// in one of the two layers are left out; with fewer than 2 left, and without any, it is sqrt(se_a^2 + se_b^2), as if
+// the two were independent. Where that is not known either, only equal values tie.
 //
 // A layer whose value is NaN never ties. INVALID_ARGUMENT if the sizes do not fit each other.
 absl::StatusOr<LayerTies> LayersTiedWithBest(const LayerMeasurements& measurements);

@@ -1,4 +1,5 @@
 // ScoreLayers through a real channel, on libtorch.
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -9,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "server/statistics/correlation.h"
 #include "tests/service/scoring_calls.h"
 
@@ -206,6 +209,33 @@ TEST(ScoreLayersTest, StopsEarlyWhereTheChoiceIsSettled) {
   EXPECT_EQ(outcome.report.selection().layer(), all.report.selection().layer());
   EXPECT_THAT(Score(live, Options("stop_early: true criterion: 'rankme'"), Texts(20)).report.notes(),
               Contains(HasSubstr("stop_early has no effect")));
+}
+
+// Layer 0 finds a passage by the words that it shares with the query, in any order; deeper layers of a random model
+// find it less often.
+TEST(ScoreLayersTest, StopsEarlyWhereQueriesSettleTheChoice) {
+  LiveServer live;
+  constexpr int kQueries = 200;
+  std::vector<v1::Example> examples = Texts(kQueries);
+  for (int i = 0; i < kQueries; ++i) {
+    v1::Example passage;
+    std::vector<std::string> words = absl::StrSplit(examples[i].text(), ' ');
+    std::reverse(words.begin(), words.end());
+    passage.set_text(absl::StrJoin(words, " "));
+    passage.set_id(absl::StrCat(i));
+    passage.set_passage(true);
+    examples[i].add_relevant_ids(absl::StrCat(i));
+    examples.push_back(passage);
+  }
+  const char* options = "metrics: 'retrieval_ndcg_at_10' criterion: 'retrieval_ndcg_at_10'";
+  const ScoreOutcome all = Score(live, Options(options), examples);
+  const ScoreOutcome early = Score(live, Options(absl::StrCat(options, " stop_early: true")), examples);
+  ASSERT_THAT(early.status, IsOk());
+  EXPECT_THAT(early.report.notes(), Contains(HasSubstr("Stopped after")));
+  const auto queries = CurveOf(early.report, "retrieval_ndcg_at_10")->examples();
+  EXPECT_LT(queries, uint64_t{kQueries});
+  EXPECT_EQ(early.report.examples(), queries + kQueries) << "all passages are there to be found";
+  EXPECT_EQ(early.report.selection().layer(), all.report.selection().layer());
 }
 
 TEST(ScoreLayersTest, RefusesWhatCannotBeScored) {

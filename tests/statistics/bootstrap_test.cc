@@ -84,9 +84,7 @@ TEST(BootstrapTest, OfAMeanIsTheStandardErrorOfTheMean) {
   EXPECT_NEAR(got, expected, 0.05 * expected);
 }
 
-TEST(BootstrapTest, OfAConstantIsZero) {
-  EXPECT_EQ(BootstrapStandardError({3, 3, 3}), 0);
-}
+TEST(BootstrapTest, OfAConstantIsZero) { EXPECT_EQ(BootstrapStandardError({3, 3, 3}), 0); }
 
 TEST(BootstrapTest, EndsWhereItIsCancelled) {
   int asked = 0;
@@ -99,7 +97,8 @@ TEST(BootstrapTest, ReplicatesThatAreNotDefinedAreLeftOut) {
   const auto statistic = [&calls](absl::Span<const size_t>) {
     return ++calls % 2 == 0 ? kNan : static_cast<double>(calls % 4);
   };
-  EXPECT_NEAR(BootstrapStandardError(BootstrapReplicates(10, statistic, {.resamples = 400})), 1, 0.01);  // of 1, 3, 1, 3, …
+  EXPECT_NEAR(BootstrapStandardError(BootstrapReplicates(10, statistic, {.resamples = 400})), 1,
+              0.01);  // of 1, 3, 1, 3, …
   EXPECT_TRUE(std::isnan(BootstrapStandardError({kNan, kNan})));
   EXPECT_TRUE(std::isnan(BootstrapStandardError({1})));
   EXPECT_TRUE(std::isnan(BootstrapStandardError({})));

@@ -118,7 +118,8 @@ TEST(TiesTest, BadSizes) {
   } cases[] = {
       {{.values_L = two, .standard_errors_L = one}, "standard_errors_L: expected one for each of 2 layers, found 1"},
       {{.values_L = two, .examples_LN = three}, "examples_LN: expected as many values for each of 2 layers, found 3"},
-      {{.values_L = two, .replicates_LR = three}, "replicates_LR: expected as many values for each of 2 layers, found 3"},
+      {{.values_L = two, .replicates_LR = three},
+       "replicates_LR: expected as many values for each of 2 layers, found 3"},
       {{.examples_LN = one}, "examples_LN: expected as many values for each of 0 layers, found 1"},
   };
   for (const auto& test : cases) {
