@@ -1,24 +1,18 @@
 #!/usr/bin/env python3
 """Make the golden fixtures of midlayer: tiny random models and what they must answer.
 
-Everything comes from fixed seeds and from the short corpus below, so two runs with the packages of
+Everything comes from fixed seeds and from the short corpus of common.py, so two runs with the packages of
 requirements.txt on one kind of CPU write the same bytes. The references are Hugging Face transformers
 (eager attention, float32, one text at a time, no padding) and sentence-transformers.
 
     python generate.py                  # tests/golden/texts.json and tests/golden/models/*
+    python generate.py --families       # only tests/golden/models/* of families.py
     python generate.py --minilm DIR     # also tests/golden/minilm, from a copy of all-MiniLM-L6-v2
 
 README.md tells what is in each file.
 """
 
 from __future__ import annotations
-
-import os
-
-# Nothing may be fetched, and nothing may depend on how threads are scheduled.
-os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["TOKENIZERS_PARALLELISM"] = "false"
-os.environ["RAYON_NUM_THREADS"] = "1"
 
 import argparse
 import hashlib
@@ -30,6 +24,25 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+# First of all: it sets what the Hugging Face libraries read from the environment.
+from common import (  # isort: skip
+    CORPUS,
+    HEADS,
+    HIDDEN,
+    INTERMEDIATE,
+    LAYERS,
+    POOLINGS,
+    POSITIONS,
+    TEXTS,
+    check_layers,
+    encode_plain,
+    hidden_states,
+    load_reference,
+    pool,
+    randomise,
+    sentence_golden,
+    write_json,
+)
 import numpy as np
 import sentencepiece
 import torch
@@ -42,32 +55,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-HIDDEN, HEADS, LAYERS, INTERMEDIATE = 32, 4, 3, 64
-POSITIONS = 66  # RoBERTa-likes spend two of these on the padding offset
-POOLINGS = ("cls", "mean", "last", "max", "weighted_mean")
-
-TEXTS = [
-    "Layers of a small model.",
-    "The server reads the weights of the model once, runs every layer on the device, and gives back the "
-    "vector of the middle layer that the client asked for.",
-    "Café déjà vu, naïve façade in São Paulo.",
-    "임베딩은 문장의 의미를 숫자로 바꿉니다.",
-    "Nice work 👍 🎉 ok!",
-    "",
-]
-
-# What the tiny tokenizers learn from. The texts belong to it, so that few of their pieces are unknown.
-CORPUS = TEXTS * 4 + [
-    "the layer of the model gives a vector for every token of the text",
-    "a small server reads the weights and runs the layers of the model",
-    "the client asked for the middle layer, the server gives the last layer",
-    "query: which layer gives the vector? passage: the middle layer of the model.",
-    "pooling takes the mean, the max, the first or the last token of the text",
-    "The Quick Brown Fox Jumps Over The Lazy Dog 0123456789",
-    "le café déjà vu, la façade naïve, São Paulo, señor, Übung",
-    "문장의 의미를 숫자로 바꿉니다. 모델은 문장을 읽고 임베딩은 의미를 담습니다.",
-    "東京 の テスト 👍 🎉 ! ? - _ ( ) ' \" ; % & * + / = < > @ # $",
-]
+from families import write_families
 
 MINILM_TEXTS = [
     "That is a happy person",
@@ -249,25 +237,6 @@ def camembert_tokenizer() -> PreTrainedTokenizerBase:
 # --- models ----------------------------------------------------------------------------------------
 
 
-def randomise(model: nn.Module, seed: str) -> None:
-    """Give every parameter a random value far from its neutral start, by the seed and its name alone."""
-    norms = {id(p) for m in model.modules() if isinstance(m, nn.LayerNorm) for p in m.parameters()}
-    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    for name, parameter in model.named_parameters():
-        digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-        noise = np.random.default_rng(int.from_bytes(digest[:8], "little")).standard_normal(parameter.shape)
-        if id(parameter) in embeddings:
-            value = 0.5 * noise
-        elif parameter.dim() > 1:
-            value = 0.15 * noise
-        elif id(parameter) in norms and name.endswith("weight"):
-            value = 1.0 + 0.3 * noise
-        else:
-            value = 0.2 * noise
-        with torch.no_grad():
-            parameter.copy_(torch.from_numpy(value).to(parameter.dtype))
-
-
 def build(cls: type, tokenizer: PreTrainedTokenizerBase, seed: str, **options: Any) -> PreTrainedModel:
     sizes = {
         "hidden_size": HIDDEN,
@@ -285,12 +254,6 @@ def build(cls: type, tokenizer: PreTrainedTokenizerBase, seed: str, **options: A
     model = cls(config).eval()
     randomise(model, seed)
     return model
-
-
-def write_json(path: Path, value: Any) -> None:
-    """JSON in ASCII, so that no editor or terminal changes the odd characters of the texts."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=1) + "\n", encoding="ascii")
 
 
 def as_version_4_pretraining(folder: Path) -> None:
@@ -360,56 +323,6 @@ def write_models(root: Path) -> dict[str, PreTrainedModel]:
 
 
 # --- references ------------------------------------------------------------------------------------
-
-
-def pool(states: np.ndarray, pooling: str) -> np.ndarray:
-    """Pool the (tokens, width) states of one text in float64; every token counts."""
-    states = states.astype(np.float64)
-    if pooling == "cls":
-        return states[0]
-    if pooling == "last":
-        return states[-1]
-    if pooling == "max":
-        return states.max(axis=0)
-    weights = np.ones(len(states)) if pooling == "mean" else np.arange(1.0, len(states) + 1)
-    return (weights[:, None] * states).sum(axis=0) / weights.sum()
-
-
-def hidden_states(model: PreTrainedModel, ids: list[int]) -> list[np.ndarray]:
-    """The states 0..L of one text; the last one must be what the model gives back as its output."""
-    with torch.no_grad():
-        output = model(torch.tensor([ids]), output_hidden_states=True)
-    states = [state[0].numpy().copy() for state in output.hidden_states]
-    assert len(states) == model.config.num_hidden_layers + 1
-    assert np.array_equal(states[-1], output.last_hidden_state[0].numpy())
-    return states
-
-
-def load_reference(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    model, info = AutoModel.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
-    )
-    # A head's folder holds no pooler; nothing else may be made up by the library.
-    assert all(".pooler." in f".{key}" for key in info["missing_keys"]), info["missing_keys"]
-    return model.eval(), AutoTokenizer.from_pretrained(folder)
-
-
-def encode_plain(tokenizer: PreTrainedTokenizerBase, folder: Path, text: str) -> list[int]:
-    """The ids without truncation or padding; tokenizer.json alone must give the same ones."""
-    ids = tokenizer(text, truncation=False, padding=False, verbose=False)["input_ids"]
-    raw = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    raw.no_truncation()
-    raw.no_padding()
-    assert raw.encode(text).ids == ids, (folder.name, text[:40], raw.encode(text).ids[:40], ids[:40])
-    return ids
-
-
-def check_layers(name: str, tensors: dict[str, np.ndarray], states: list[np.ndarray]) -> None:
-    for tensor in tensors.values():
-        assert np.isfinite(tensor).all(), name
-    for a, first in enumerate(states):
-        for second in states[a + 1 :]:
-            assert np.abs(first - second).max() > 1e-2, name
 
 
 def write_model_golden(folder: Path, memory: PreTrainedModel) -> None:
@@ -516,18 +429,6 @@ def write_sentence(root: Path) -> None:
     save_numpy(tensors, newer / "golden.safetensors")
 
 
-def sentence_golden(model: SentenceTransformer) -> dict[str, np.ndarray]:
-    tensors = {
-        "embeddings": model.encode(TEXTS, batch_size=1),
-        "embeddings.query": model.encode(TEXTS, batch_size=1, prompt_name="query"),
-    }
-    assert np.allclose(tensors["embeddings"], model.encode(TEXTS), atol=1e-5), "padding must not matter"
-    for i, text in enumerate(TEXTS):
-        tensors[f"ids.{i}"] = model.preprocess([text])["input_ids"][0].numpy()
-        tensors[f"ids.query.{i}"] = model.preprocess([text], prompt="query: ")["input_ids"][0].numpy()
-    return tensors
-
-
 def check_sentence(folder: Path, tensors: dict[str, np.ndarray], linear: nn.Linear, prompt_length: int) -> None:
     """Compute the embeddings once more from the hidden states: this is the rule midlayer has to follow."""
     bert = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
@@ -570,9 +471,21 @@ def write_minilm(out: Path, folder: Path) -> None:
     save_numpy(tensors, out / "golden.safetensors")
 
 
+def write_encoders(out: Path) -> None:
+    """The texts, BERT and its kin, and the sentence-transformers directories."""
+    root = out / "models"
+    write_json(out / "texts.json", TEXTS)
+    for name, encoder in write_models(root).items():
+        write_model_golden(root / name, encoder)
+    for name in ("roberta", "xlm_roberta"):
+        write_token_ids(root / name / "token_ids.json", root / name, SHORT_TOKEN_TEXTS)
+    write_sentence(root)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent, help="default: this folder")
+    parser.add_argument("--families", action="store_true", help="write only the folders of families.py")
     parser.add_argument("--minilm", type=Path, help="a directory holding all-MiniLM-L6-v2")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -583,14 +496,10 @@ def main() -> None:
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
 
     out: Path = arguments.out
-    root = out / "models"
-    shutil.rmtree(root, ignore_errors=True)
-    write_json(out / "texts.json", TEXTS)
-    for name, encoder in write_models(root).items():
-        write_model_golden(root / name, encoder)
-    for name in ("roberta", "xlm_roberta"):
-        write_token_ids(root / name / "token_ids.json", root / name, SHORT_TOKEN_TEXTS)
-    write_sentence(root)
+    if not arguments.families:
+        shutil.rmtree(out / "models", ignore_errors=True)
+        write_encoders(out)
+    write_families(out / "models")
     if arguments.minilm is not None:
         write_minilm(out / "minilm", arguments.minilm)
     for path in out.rglob("*.safetensors"):
