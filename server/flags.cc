@@ -31,7 +31,7 @@ class Group {
   const std::string name_;
 };
 
-void AddModelFlags(CLI::App& app, Flags& flags, std::string& pooling) {
+void AddModelFlags(CLI::App& app, Flags& flags, std::string& pooling, std::string& attention) {
   Group group(app, "Model");
   group
       .Add("--model", flags.load.directory, "DIR",
@@ -53,11 +53,23 @@ void AddModelFlags(CLI::App& app, Flags& flags, std::string& pooling) {
   group
       .Add("--default-pooling", pooling, "NAME",
            "Pooling where a request names none: cls, mean, last, max or weighted_mean; empty takes the model's own "
-           "(1_Pooling/config.json), else mean.")
+           "(1_Pooling/config.json), else last for causal attention and mean for bidirectional.")
       ->check([](const std::string& name) {
         return name.empty() || ParsePooling(name) ? std::string()
                                                   : "expected cls, mean, last, max or weighted_mean, found " + name;
       });
+  group
+      .Add("--adapter", flags.load.adapters, "DIR",
+           "LoRA adapter of PEFT (adapter_config.json, adapter_model.safetensors), merged into the weights; may be "
+           "given "
+           "several times, and is merged in that order. Changes the fingerprint.")
+      ->allow_extra_args(false)
+      ->delimiter(',');
+  group
+      .Add("--attention", attention, "auto|bidirectional",
+           "auto: as the architecture has it. bidirectional removes the causal mask of a decoder, for checkpoints that "
+           "were trained so (LLM2Vec, NV-Embed); others get worse. Changes the fingerprint.")
+      ->check(CLI::IsMember({"auto", "bidirectional"}).description(""));
 }
 
 void AddDeviceFlags(CLI::App& app, Flags& flags) {
@@ -175,8 +187,8 @@ std::optional<int> ParseFlags(int argc, char** argv, Flags* flags) {
       "midlayer-server");
   app.set_version_flag("--version", std::string("midlayer ") + kVersion);
   app.formatter(std::make_shared<HelpFormatter>());
-  std::string pooling;
-  AddModelFlags(app, *flags, pooling);
+  std::string pooling, attention = "auto";
+  AddModelFlags(app, *flags, pooling, attention);
   AddDeviceFlags(app, *flags);
   AddListenFlags(app, *flags);
   AddLimitFlags(app, *flags);
@@ -188,6 +200,7 @@ std::optional<int> ParseFlags(int argc, char** argv, Flags* flags) {
     return app.exit(error) == 0 ? 0 : kExitUsage;
   }
   flags->load.overrides.default_pooling = ParsePooling(pooling);
+  flags->load.overrides.bidirectional = attention == "bidirectional";
   flags->score_limits.dataset.max_text_bytes = flags->limits.max_text_bytes;
   return std::nullopt;
 }

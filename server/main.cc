@@ -1,5 +1,6 @@
 // midlayer-server: loads a model once and serves it until it is told to stop.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <prometheus/exposer.h>
 #include <signal.h>
 #include <spdlog/pattern_formatter.h>
@@ -92,7 +93,9 @@ std::vector<std::pair<std::string, std::string>> StartUpFacts(const Flags& flags
       {"width", fmt::format("{}", arch.hidden)},
       {"dtype", model.dtype},
       {"device", model.device},
+      {"attention", AttentionDirectionName(arch.direction)},
       {"pooling", std::string(PoolingName(model.description.default_pooling))},
+      {"adapters", flags.load.adapters.empty() ? "none" : fmt::format("{}", fmt::join(flags.load.adapters, ", "))},
       {"limits", fmt::format("{} tokens and {} bytes a text, {} texts a request, {} tokens a batch, {} texts waiting",
                              model.description.max_tokens, flags.limits.max_text_bytes, flags.limits.max_texts,
                              flags.engine.batch_tokens, flags.engine.max_waiting.texts)},
@@ -147,6 +150,7 @@ int Main(int argc, char** argv) {
   absl::StatusOr<LoadedModel> model = LoadModel(flags.load);
   if (!model.ok()) return Fail(kExitUnusable, model.status());
   const ModelInfo& info = model->info;
+  for (const std::string& note : model->transformer->notes()) spdlog::info("{}", note);
 
   Telemetry telemetry;
   telemetry.SetModel(info.description.name, info.description.arch.model_type, info.fingerprints.back(),

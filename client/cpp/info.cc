@@ -52,6 +52,7 @@ std::string FormatModel(const v1::GetModelResponse& model) {
   if (model.dense_dimensions() > 0) {
     AddLine(&block, "dense", absl::StrCat(model.dense_dimensions(), " dimensions after the model's Dense modules"));
   }
+  AddLine(&block, "attention", model.attention());
   AddLine(&block, "pooling", PoolingName(model.default_pooling()));
   AddLine(&block, "final norm", model.has_final_norm() ? "yes: --state=normed differs from raw" : "none");
   AddLine(&block, "selection", FormatSelection(model));

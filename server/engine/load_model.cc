@@ -75,7 +75,7 @@ absl::StatusOr<LoadedModel> LoadModel(const LoadOptions& options) {
   absl::StatusOr<std::unique_ptr<Transformer>> transformer;
   MIDLAYER_RETURN_IF_ERROR(CatchTorch([&] {
     transformer =
-        Transformer::Load(info.description, weights, {.max_layer = options.max_layer, .device = device, .dtype = dtype},
+        Transformer::Load(info.description, weights, {.max_layer = options.max_layer, .device = device, .dtype = dtype, .adapters = options.adapters},
                           BaseDigest(info.description, tokenizer_json, options.dtype));
   }));
   MIDLAYER_RETURN_IF_ERROR(transformer.status());

@@ -8,9 +8,9 @@ ArchSpec ParseBert(ConfigReader& config) {
   const std::string positions = config.StringOr("position_embedding_type", "absolute");
   if (positions != "absolute") config.Fail("position_embedding_type", "absolute", positions);
   ArchSpec spec;
-  spec.layers = config.Int("num_hidden_layers");
+  spec.layers = ReadLayers(config);
   spec.hidden = config.Int("hidden_size");
-  spec.heads = config.Int("num_attention_heads");
+  ReadHeads(config, spec);
   spec.intermediate = config.Int("intermediate_size");
   spec.vocabulary = config.Int("vocab_size");
   spec.positions = config.IntOr("max_position_embeddings", 512, 1);
@@ -18,6 +18,8 @@ ArchSpec ParseBert(ConfigReader& config) {
   spec.norm_epsilon = config.DoubleOr("layer_norm_eps", 1e-12);
   spec.activation = ParseActivation(config, "hidden_act");
   spec.padding_id = config.IntOr("pad_token_id", 0);
+  spec.embedding_norm = true;
+  FillAttention(spec, -1);
   return spec;
 }
 

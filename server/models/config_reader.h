@@ -37,6 +37,9 @@ class ConfigReader {
   // Remembers an error about `key`, in the form of the getters' own.
   void Fail(const char* key, std::string_view expected, std::string_view found);
 
+  // Remembers an error of a reader of a part of this file, unless it is OK.
+  void Adopt(const absl::Status& status) { status_.Update(status); }
+
   const absl::Status& status() const { return status_; }
   const std::string& file() const { return file_; }
   const nlohmann::json& json() const { return json_; }

@@ -48,7 +48,7 @@ absl::StatusOr<ConfigReader> OpenOptional(const fs::path& file) {
   return ConfigReader::Open(file);
 }
 
-absl::Status ReadArchitecture(ModelDescription& model) {
+absl::Status ReadArchitecture(const DescriptionOverrides& overrides, ModelDescription& model) {
   MIDLAYER_ASSIGN_OR_RETURN(ConfigReader config, ConfigReader::Open(model.directory / "config.json"));
   const std::string model_type = config.String("model_type");
   MIDLAYER_RETURN_IF_ERROR(config.status());
@@ -57,11 +57,17 @@ absl::Status ReadArchitecture(ModelDescription& model) {
   model.architecture = *architecture;
   model.arch = model.architecture->parse(config);
   model.arch.model_type = model_type;
-  if (model.arch.hidden % model.arch.heads != 0) {
-    config.Fail("hidden_size", absl::StrCat("a multiple of the ", model.arch.heads, " attention heads"),
-                absl::StrCat(model.arch.hidden));
+  MIDLAYER_RETURN_IF_ERROR(config.status());
+  if (overrides.bidirectional) {
+    if (model.arch.mixer != Mixer::kAttention) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--attention: expected auto (", model_type, " has no attention), found bidirectional"));
+    }
+    model.arch.direction = AttentionDirection::kBidirectional;
   }
-  return config.status();
+  const bool causal = model.arch.direction == AttentionDirection::kCausal;
+  model.default_pooling = overrides.default_pooling.value_or(causal ? Pooling::kLast : Pooling::kMean);
+  return absl::OkStatus();
 }
 
 // The limit of sentence-transformers where there is one, else the tokenizer's; never more than the position table.
@@ -224,8 +230,7 @@ absl::StatusOr<ModelDescription> DescribeModel(const fs::path& directory, const 
   model.directory = directory;
   const fs::path path = fs::absolute(directory, error).lexically_normal();
   model.name = (path.has_filename() ? path : path.parent_path()).filename().string();
-  if (overrides.default_pooling) model.default_pooling = *overrides.default_pooling;
-  MIDLAYER_RETURN_IF_ERROR(ReadArchitecture(model));
+  MIDLAYER_RETURN_IF_ERROR(ReadArchitecture(overrides, model));
   MIDLAYER_RETURN_IF_ERROR(ReadLimits(model, overrides.max_tokens));
   MIDLAYER_RETURN_IF_ERROR(ReadModules(overrides.default_pooling, model));
   MIDLAYER_RETURN_IF_ERROR(ReadPrompts(model));

@@ -37,6 +37,7 @@ struct ModelDescription {
   ArchSpec arch;
   int max_tokens = 0;      // special tokens included
   bool lowercase = false;  // lower-case texts before tokenizing
+  // Of the model, else the mean where tokens see all of their text, and the last token where they only look back.
   Pooling default_pooling = Pooling::kMean;
   bool include_prompt = true;  // whether the prompt's tokens are pooled too
   std::vector<DenseSpec> dense;
@@ -49,6 +50,9 @@ struct ModelDescription {
 struct DescriptionOverrides {
   int max_tokens = 0;  // 0: the model's own
   std::optional<Pooling> default_pooling;
+  // Attention in both directions, whatever the architecture: the causal mask is removed, windows reach as far to either
+  // side (BehnamGhader et al. 2024, "LLM2Vec").
+  bool bidirectional = false;
 };
 
 // INVALID_ARGUMENT or NOT_FOUND name the file, the key, what was expected and what was found.

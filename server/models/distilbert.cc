@@ -5,15 +5,17 @@ namespace midlayer {
 
 ArchSpec ParseDistilBert(ConfigReader& config) {
   ArchSpec spec;
-  spec.layers = config.Int("n_layers");
+  spec.layers = ReadLayers(config, "n_layers");
   spec.hidden = config.Int("dim");
-  spec.heads = config.Int("n_heads");
+  ReadHeads(config, spec, "n_heads");
   spec.intermediate = config.Int("hidden_dim");
   spec.vocabulary = config.Int("vocab_size");
   spec.positions = config.IntOr("max_position_embeddings", 512, 1);
   spec.norm_epsilon = 1e-12;  // fixed in the architecture
   spec.activation = ParseActivation(config, "activation");
   spec.padding_id = config.IntOr("pad_token_id", 0);
+  spec.embedding_norm = true;
+  FillAttention(spec, -1);
   return spec;
 }
 

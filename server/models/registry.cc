@@ -1,6 +1,5 @@
 #include "server/models/registry.h"
 
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -16,15 +15,20 @@ constexpr Architecture kArchitectures[] = {
     {"bert", ParseBert, BertWeights},
     {"camembert", ParseRoberta, RobertaWeights},
     {"distilbert", ParseDistilBert, DistilBertWeights},
+    {"gemma3_text", ParseGemma3, Gemma3Weights},
+    {"gpt2", ParseGpt2, Gpt2Weights},
+    {"gpt_neox", ParseGptNeoX, GptNeoXWeights},
+    {"gptj", ParseGptJ, GptJWeights},
+    {"llama", ParseLlama, LlamaWeights},
+    {"mamba", ParseMamba, MambaWeights},
+    {"mistral", ParseMistral, LlamaWeights},
+    {"modernbert", ParseModernBert, ModernBertWeights},
     {"mpnet", ParseMpnet, MpnetWeights},
+    {"qwen2", ParseQwen2, LlamaWeights},
+    {"qwen3", ParseQwen3, Qwen3Weights},
     {"roberta", ParseRoberta, RobertaWeights},
     {"roberta-prelayernorm", ParseRobertaPreLayerNorm, RobertaPreLayerNormWeights},
     {"xlm-roberta", ParseRoberta, RobertaWeights},
-};
-
-constexpr std::pair<std::string_view, Activation> kActivations[] = {
-    {"gelu", Activation::kGelu}, {"gelu_new", Activation::kGeluTanh}, {"gelu_pytorch_tanh", Activation::kGeluTanh},
-    {"relu", Activation::kRelu}, {"silu", Activation::kSilu},         {"swish", Activation::kSilu},
 };
 
 }  // namespace
@@ -39,21 +43,6 @@ absl::StatusOr<const Architecture*> FindArchitecture(std::string_view model_type
   }
   return absl::InvalidArgumentError(
       absl::StrCat("model_type: expected one of ", absl::StrJoin(known, ", "), ", found ", ToAbsl(model_type)));
-}
-
-Activation ParseActivation(ConfigReader& config, const char* key) {
-  const std::string name = config.StringOr(key, "gelu");
-  std::vector<std::string> known;
-  for (const auto& [known_name, activation] : kActivations) {
-    if (known_name == name) return activation;
-    known.emplace_back(known_name);
-  }
-  config.Fail(key, absl::StrCat("one of ", absl::StrJoin(known, ", ")), name);
-  return Activation::kGelu;
-}
-
-void RefuseDecoder(ConfigReader& config) {
-  if (config.BoolOr("is_decoder", false)) config.Fail("is_decoder", "false (encoders only)", "true");
 }
 
 }  // namespace midlayer

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "server/models/arch_spec.h"
+#include "server/models/config_parts.h"
 #include "server/models/config_reader.h"
 #include "server/models/weight_map.h"
 
@@ -29,11 +30,6 @@ absl::Span<const Architecture> Architectures();
 // The architecture of that model_type, or INVALID_ARGUMENT with the list of those that are supported.
 absl::StatusOr<const Architecture*> FindArchitecture(std::string_view model_type);
 
-// Shared by the architectures' files. An unknown activation, or one of `unsupported` keys set, is an error in the
-// reader.
-Activation ParseActivation(ConfigReader& config, const char* key);
-void RefuseDecoder(ConfigReader& config);
-
 // One small file each.
 ArchSpec ParseBert(ConfigReader& config);
 WeightMap BertWeights();
@@ -45,6 +41,24 @@ ArchSpec ParseDistilBert(ConfigReader& config);
 WeightMap DistilBertWeights();
 ArchSpec ParseMpnet(ConfigReader& config);
 WeightMap MpnetWeights();
+ArchSpec ParseModernBert(ConfigReader& config);
+WeightMap ModernBertWeights();
+ArchSpec ParseGpt2(ConfigReader& config);
+WeightMap Gpt2Weights();
+ArchSpec ParseGptJ(ConfigReader& config);
+WeightMap GptJWeights();
+ArchSpec ParseGptNeoX(ConfigReader& config);
+WeightMap GptNeoXWeights();
+ArchSpec ParseLlama(ConfigReader& config);
+WeightMap LlamaWeights();
+ArchSpec ParseMistral(ConfigReader& config);
+ArchSpec ParseQwen2(ConfigReader& config);
+ArchSpec ParseQwen3(ConfigReader& config);
+WeightMap Qwen3Weights();
+ArchSpec ParseGemma3(ConfigReader& config);
+WeightMap Gemma3Weights();
+ArchSpec ParseMamba(ConfigReader& config);
+WeightMap MambaWeights();
 
 }  // namespace midlayer
 

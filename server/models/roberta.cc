@@ -23,7 +23,7 @@ WeightMap RobertaWeights() {
 
 ArchSpec ParseRobertaPreLayerNorm(ConfigReader& config) {
   ArchSpec spec = ParseRoberta(config);
-  spec.norm_place = NormPlace::kPre;
+  spec.block_form = BlockForm::kPreNorm;
   spec.final_norm = true;
   return spec;
 }

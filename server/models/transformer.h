@@ -15,6 +15,7 @@
 #include "server/models/description.h"
 #include "server/models/packed_tokens.h"
 #include "server/nn/functions.h"
+#include "server/nn/ssm.h"
 #include "server/weights/weight_files.h"
 
 namespace midlayer {
@@ -30,6 +31,8 @@ class Transformer {
     int max_layer = -1;  // -1: all
     at::Device device = at::kCPU;
     at::ScalarType dtype = at::kFloat;
+    // Directories of LoRA adapters, merged into the weights one after the other.
+    std::vector<std::string> adapters;
   };
 
   // Copies the weights up to max_layer, one tensor at a time; pages of tensors above are never read. `base_digest` is
@@ -56,16 +59,25 @@ class Transformer {
   int dense_features() const { return dense_.empty() ? 0 : dense_.back().spec.out_features; }
   // For each layer 0…max_layer(): SHA-256 of everything that changes its vectors.
   const std::vector<std::string>& fingerprints() const { return fingerprints_; }
+  // What a person may want to know about how it was loaded.
+  const std::vector<std::string>& notes() const { return notes_; }
 
  private:
+  // Norms that the architecture has not stay undefined.
   struct Block {
-    Linear qkv;  // query, key and value in one: (3 D, D)
+    Norm attention_norm;
+    Linear qkv;  // queries, keys and values in one: ((N + 2 K) H, D)
+    Norm query_norm, key_norm;
     Linear attention_out;
-    LayerNorm attention_norm;
-    Linear up;
+    Norm post_attention_norm;
+    Norm mlp_norm;
+    Linear up;  // (I, D); of gated MLPs what is activated and what it is multiplied by in one: (2 I, D)
     Linear down;
-    LayerNorm mlp_norm;
+    Norm post_mlp_norm;
+    MambaMixer mamba;  // behind attention_norm, instead of everything else
   };
+  // What the blocks of one pass share.
+  struct Pass;
   struct DenseModule {
     DenseSpec spec;
     Linear linear;
@@ -75,22 +87,24 @@ class Transformer {
   Transformer(const ArchSpec& arch, at::Device device) : arch_(arch), device_(device) {}
 
   at::Tensor Embed(const PackedTokens& batch) const;  // (P, D)
-  at::Tensor RunBlock(const Block& block, const at::Tensor& x_PD, absl::Span<const RowGroup> groups,
-                      const BiasByLength& bias) const;
-  BiasByLength MakeBias(absl::Span<const RowGroup> groups) const;
+  at::Tensor RunBlock(int layer, const at::Tensor& x_PD, Pass& pass) const;
+  at::Tensor Attention(int layer, const at::Tensor& x_PD, Pass& pass) const;
+  at::Tensor Mlp(const Block& block, const at::Tensor& x_PD) const;
 
   // Constant after Load().
   const ArchSpec arch_;
   const at::Device device_;
-  at::Tensor word_embedding_;        // (vocabulary, D)
+  at::Tensor word_embedding_;  // (vocabulary, D)
+  // Undefined where the architecture has none.
   at::Tensor position_embedding_;    // (positions, D)
-  at::Tensor token_type_embedding_;  // (token types, D), undefined where there is none
-  LayerNorm embedding_norm_;
-  at::Tensor relative_bias_;  // (buckets, N), undefined where there is none
-  LayerNorm final_norm_;      // undefined where there is none
+  at::Tensor token_type_embedding_;  // (token types, D)
+  Norm embedding_norm_;
+  at::Tensor relative_bias_;  // (buckets, N)
+  Norm final_norm_;
   std::vector<Block> blocks_;
   std::vector<DenseModule> dense_;
   std::vector<std::string> fingerprints_;
+  std::vector<std::string> notes_;
 };
 
 }  // namespace midlayer

@@ -1,8 +1,10 @@
 // Transformer::Load: from checked tensors of a checkpoint to the tensors of the model.
-#include <ATen/ops/empty.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/from_blob.h>
-#include <ATen/ops/zeros.h>
 
+#include <algorithm>
+#include <initializer_list>
 #include <optional>
 #include <utility>
 
@@ -10,6 +12,8 @@
 #include "absl/strings/str_join.h"
 #include "server/base/digest.h"
 #include "server/base/status.h"
+#include "server/models/adapter.h"
+#include "server/models/adapter_merge.h"
 #include "server/models/device.h"
 #include "server/models/transformer.h"
 #include "server/models/weight_map.h"
@@ -33,21 +37,28 @@ std::optional<at::ScalarType> ScalarTypeOf(TensorType type) {
   }
 }
 
-// A copy on `device` in `dtype`. `name` is for messages.
-absl::StatusOr<at::Tensor> Copy(std::string_view name, const TensorView& view, at::Device device,
-                                at::ScalarType dtype) {
+// The tensor in the mapped file, which is only read. `name` is for messages.
+absl::StatusOr<at::Tensor> Mapped(std::string_view name, const TensorView& view) {
   const std::optional<at::ScalarType> type = ScalarTypeOf(view.type);
   if (!type) {
     return absl::InvalidArgumentError(absl::StrCat(
         view.file, ": tensor ", ToAbsl(name), ": expected a tensor of type F32, F16, BF16 or F64, found ", view.dtype));
   }
-  at::Tensor copy;
-  MIDLAYER_RETURN_IF_ERROR(CatchTorch([&] {
-    // from_blob only reads through the pointer here; its interface has no const form.
-    const at::Tensor mapped = at::from_blob(const_cast<std::byte*>(view.data.data()), view.shape, *type);
-    copy = mapped.to(at::TensorOptions(device).dtype(dtype), /*non_blocking=*/false, /*copy=*/true);
-  }));
-  return copy;
+  // from_blob has no const form.
+  return at::from_blob(const_cast<std::byte*>(view.data.data()), view.shape, *type);
+}
+
+// A view of a projection's weight (out, in) or bias (out), rows in our order.
+at::Tensor Arranged(const at::Tensor& stored, Layout layout, int64_t heads) {
+  switch (layout) {
+    case Layout::kPlain:
+      return stored;
+    case Layout::kTransposed:
+      return stored.dim() == 2 ? stored.t() : stored;
+    case Layout::kByHead:
+      return stored.unflatten(0, {heads, 3, -1}).transpose(0, 1).flatten(0, 2);
+  }
+  return stored;
 }
 
 void Hash(std::string_view name, const TensorView& view, Sha256& digest) {
@@ -60,32 +71,50 @@ void Hash(std::string_view name, const TensorView& view, Sha256& digest) {
 // Copies and hashes one part after the other. Errors are sticky: the first is kept, and undefined tensors come back.
 class Transformer::Loader {
  public:
-  Loader(const BoundWeights& bound, const WeightFiles& files, const Options& options)
-      : bound_(bound), files_(files), options_(options) {}
+  Loader(const ArchSpec& arch, const BoundWeights& bound, const std::vector<BoundDeltas>& deltas,
+         const WeightFiles& files, const Options& options)
+      : arch_(arch), bound_(bound), deltas_(deltas), files_(files), options_(options) {}
 
   at::Tensor Table(Slot slot) { return Take({slot}, options_.dtype); }
 
-  LayerNorm Norm(Slot slot, double epsilon, int layer = 0) {
-    return {Take({slot, false, layer}, at::kFloat), Take({slot, true, layer}, at::kFloat), epsilon};
+  Norm OneNorm(Slot slot, int layer = 0) {
+    Norm norm{.kind = arch_.norm,
+              .weight = Take({slot, false, layer}, at::kFloat),
+              .bias = Take({slot, true, layer}, at::kFloat),
+              .epsilon = arch_.norm_epsilon};
+    if (arch_.norm == NormKind::kRmsPlusOne && norm.weight.defined()) norm.weight += 1;
+    return norm;
   }
 
-  Linear OneLinear(Slot slot, int layer) {
-    return {Take({slot, false, layer}, options_.dtype), Take({slot, true, layer}, options_.dtype)};
+  Linear OneLinear(Slot slot, int layer) { return Stacked({slot}, layer); }
+
+  // Queries, keys and values, one below the other.
+  Linear Qkv(int layer) {
+    if (Has(Slot::kQkv, layer)) return OneLinear(Slot::kQkv, layer);
+    return Stacked({Slot::kQuery, Slot::kKey, Slot::kValue}, layer);
   }
 
-  // Query, key and value, one below the other.
-  Linear Qkv(int layer, int64_t hidden) {
-    const auto options = at::TensorOptions(options_.device).dtype(options_.dtype);
-    Linear qkv{at::empty({3 * hidden, hidden}, options), at::empty({3 * hidden}, options)};
-    int64_t row = 0;
-    for (Slot slot : {Slot::kQuery, Slot::kKey, Slot::kValue}) {
-      const Linear part = OneLinear(slot, layer);
-      if (!status_.ok()) return qkv;
-      qkv.weight.narrow(0, row, hidden).copy_(part.weight);
-      qkv.bias.narrow(0, row, hidden).copy_(part.bias);
-      row += hidden;
-    }
-    return qkv;
+  // The first projection of the MLP; of gated ones what is activated above what it is multiplied by.
+  Linear Up(int layer) {
+    if (Has(Slot::kMlpGateUp, layer)) return OneLinear(Slot::kMlpGateUp, layer);
+    if (arch_.gated_mlp) return Stacked({Slot::kMlpGate, Slot::kMlpUp}, layer);
+    return OneLinear(Slot::kMlpUp, layer);
+  }
+
+  MambaMixer Mamba(int layer) {
+    MambaMixer mamba{.in_proj = OneLinear(Slot::kMambaIn, layer),
+                     .conv_weight = Take({Slot::kMambaConv, false, layer}, at::kFloat),
+                     .conv_bias = Take({Slot::kMambaConv, true, layer}, at::kFloat),
+                     .x_proj = OneLinear(Slot::kMambaX, layer),
+                     .dt_proj = OneLinear(Slot::kMambaTimeStep, layer),
+                     .a = Take({Slot::kMambaALog, false, layer}, at::kFloat),
+                     .d = Take({Slot::kMambaD, false, layer}, at::kFloat),
+                     .out_proj = OneLinear(Slot::kMambaOut, layer),
+                     .activation = arch_.activation,
+                     .time_step_rank = arch_.mamba.time_step_rank,
+                     .state_size = arch_.mamba.state};
+    if (mamba.a.defined()) mamba.a = -mamba.a.exp();  // what is stored is log(-a)
+    return mamba;
   }
 
   // SHA-256 of what was taken since the last call, after `before`.
@@ -100,21 +129,53 @@ class Transformer::Loader {
   const absl::Status& status() const { return status_; }
 
  private:
-  at::Tensor Take(const Param& param, at::ScalarType dtype) {
-    const auto found = bound_.find(param);
-    if (found == bound_.end() || !status_.ok()) return at::Tensor();  // a part that this architecture has not
-    const auto& [name, view] = *found->second;
-    Hash(absl::StrCat(static_cast<int>(param.slot), param.bias ? "b" : "w"), view, digest_);
-    absl::StatusOr<at::Tensor> copy = Copy(name, view, options_.device, dtype);
-    files_.Release(view);
-    if (!copy.ok()) {
-      status_ = copy.status();
-      return at::Tensor();
-    }
-    return *std::move(copy);
+  bool Has(Slot slot, int layer) const { return bound_.contains({slot, false, layer}); }
+
+  // Projections of one input, one below the other.
+  Linear Stacked(std::initializer_list<Slot> slots, int layer) {
+    return {Stack(slots, /*bias=*/false, layer), Stack(slots, /*bias=*/true, layer)};
+  }
+  at::Tensor Stack(std::initializer_list<Slot> slots, bool bias, int layer) {
+    std::vector<at::Tensor> parts;
+    for (const Slot slot : slots) parts.push_back(Take({slot, bias, layer}, options_.dtype));
+    const bool all = std::all_of(parts.begin(), parts.end(), [](const at::Tensor& part) { return part.defined(); });
+    if (!all || parts.size() == 1) return parts.front();
+    return at::cat(parts);
   }
 
+  // A copy on the device; undefined for a part that this architecture has not.
+  at::Tensor Take(const Param& param, at::ScalarType dtype) {
+    const auto found = bound_.find(param);
+    if (found == bound_.end() || !status_.ok()) return at::Tensor();
+    const auto& [name, inner_name, view, layout] = found->second;
+    Hash(absl::StrCat(static_cast<int>(param.slot), param.bias ? "b" : "w"), *view, digest_);
+    at::Tensor copy;
+    status_ = [&]() -> absl::Status {
+      MIDLAYER_ASSIGN_OR_RETURN(at::Tensor stored, Mapped(name, *view));
+      for (const BoundDeltas& adapter : deltas_) MIDLAYER_RETURN_IF_ERROR(Adapt(adapter, std::string(name), stored));
+      return CatchTorch([&] {
+        copy = Arranged(stored, layout, arch_.heads)
+                   .to(at::TensorOptions(options_.device).dtype(dtype), /*non_blocking=*/false, /*copy=*/true,
+                       at::MemoryFormat::Contiguous);
+      });
+    }();
+    files_.Release(*view);
+    return copy;
+  }
+
+  // Adds what an adapter has for the tensor of that name.
+  absl::Status Adapt(const BoundDeltas& adapter, const std::string& name, at::Tensor& stored) {
+    const auto found = adapter.find(name);
+    if (found == adapter.end()) return absl::OkStatus();
+    const LoraDelta& delta = found->second;
+    MIDLAYER_ASSIGN_OR_RETURN(const at::Tensor a, Mapped(name, delta.a));
+    MIDLAYER_ASSIGN_OR_RETURN(const at::Tensor b, Mapped(name, delta.b));
+    return CatchTorch([&] { stored = MergeLora(stored, a, b, delta.scale, delta.fan_in_fan_out); });
+  }
+
+  const ArchSpec& arch_;
   const BoundWeights& bound_;
+  const std::vector<BoundDeltas>& deltas_;  // of the adapters, in order
   const WeightFiles& files_;
   const Options& options_;
   Sha256 digest_;
@@ -122,6 +183,25 @@ class Transformer::Loader {
 };
 
 namespace {
+
+struct OpenedAdapters {
+  std::vector<Adapter> adapters;
+  std::vector<BoundDeltas> deltas;  // of each; they point into it
+  std::vector<std::string> notes;
+};
+
+absl::StatusOr<OpenedAdapters> OpenAdapters(const ModelDescription& model, const WeightFiles& weights,
+                                            const std::vector<std::string>& directories) {
+  OpenedAdapters opened;
+  for (const std::string& directory : directories) {
+    MIDLAYER_ASSIGN_OR_RETURN(Adapter adapter, Adapter::Open(directory));
+    MIDLAYER_ASSIGN_OR_RETURN(BoundDeltas deltas, adapter.Bind(model.architecture->weight_map(), weights.tensors()));
+    if (std::string note = adapter.NoteOnBase(model.name); !note.empty()) opened.notes.push_back(std::move(note));
+    opened.adapters.push_back(std::move(adapter));
+    opened.deltas.push_back(std::move(deltas));
+  }
+  return opened;
+}
 
 // linear.weight and linear.bias of a Dense module.
 absl::StatusOr<Linear> LoadDense(const DenseSpec& spec, const Transformer::Options& options, Sha256& digest) {
@@ -137,7 +217,9 @@ absl::StatusOr<Linear> LoadDense(const DenseSpec& spec, const Transformer::Optio
           "] and, with bias, linear.bias [", spec.out_features, "], found [", absl::StrJoin(view.shape, ", "), "]"));
     }
     Hash(name, view, digest);
-    MIDLAYER_ASSIGN_OR_RETURN((is_bias ? linear.bias : linear.weight), Copy(name, view, options.device, at::kFloat));
+    MIDLAYER_ASSIGN_OR_RETURN(const at::Tensor stored, Mapped(name, view));
+    (is_bias ? linear.bias : linear.weight) =
+        stored.to(options.device, at::kFloat, /*non_blocking=*/false, /*copy=*/true);
   }
   if (!linear.weight.defined() || linear.bias.defined() != spec.bias) {
     return absl::InvalidArgumentError(absl::StrCat(spec.directory.string(), ": expected tensors linear.weight",
@@ -161,7 +243,12 @@ absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Load(const ModelDescri
   MIDLAYER_ASSIGN_OR_RETURN(const BoundWeights bound,
                             Bind(model.architecture->weight_map(), arch, weights.tensors(), max_layer));
   auto transformer = std::unique_ptr<Transformer>(new Transformer(arch, options.device));
-  Loader loader(bound, weights, options);
+  MIDLAYER_ASSIGN_OR_RETURN(const OpenedAdapters adapters, OpenAdapters(model, weights, options.adapters));
+  transformer->notes_ = adapters.notes;
+  Loader loader(arch, bound, adapters.deltas, weights, options);
+  // Into every fingerprint, that of layer 0 too: servers share selections by it, and those of the base are not for
+  // others.
+  for (const Adapter& adapter : adapters.adapters) loader.digest().Update("adapter " + adapter.Digest());
   for (const DenseSpec& spec : model.dense) {
     MIDLAYER_ASSIGN_OR_RETURN(Linear linear, LoadDense(spec, options, loader.digest()));
     loader.digest().Update(absl::StrCat("dense activation ", static_cast<int>(spec.activation)));
@@ -171,16 +258,21 @@ absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Load(const ModelDescri
   transformer->position_embedding_ = loader.Table(Slot::kPositionEmbedding);
   transformer->token_type_embedding_ = loader.Table(Slot::kTokenTypeEmbedding);
   transformer->relative_bias_ = loader.Table(Slot::kRelativeBias);
-  transformer->embedding_norm_ = loader.Norm(Slot::kEmbeddingNorm, arch.norm_epsilon);
-  transformer->final_norm_ = loader.Norm(Slot::kFinalNorm, arch.norm_epsilon);
+  transformer->embedding_norm_ = loader.OneNorm(Slot::kEmbeddingNorm);
+  transformer->final_norm_ = loader.OneNorm(Slot::kFinalNorm);
   transformer->fingerprints_.push_back(loader.Chain(base_digest));
   for (int layer = 1; layer <= max_layer && loader.status().ok(); ++layer) {
-    transformer->blocks_.push_back({.qkv = loader.Qkv(layer, arch.hidden),
+    transformer->blocks_.push_back({.attention_norm = loader.OneNorm(Slot::kAttentionNorm, layer),
+                                    .qkv = loader.Qkv(layer),
+                                    .query_norm = loader.OneNorm(Slot::kQueryNorm, layer),
+                                    .key_norm = loader.OneNorm(Slot::kKeyNorm, layer),
                                     .attention_out = loader.OneLinear(Slot::kAttentionOut, layer),
-                                    .attention_norm = loader.Norm(Slot::kAttentionNorm, arch.norm_epsilon, layer),
-                                    .up = loader.OneLinear(Slot::kMlpUp, layer),
+                                    .post_attention_norm = loader.OneNorm(Slot::kPostAttentionNorm, layer),
+                                    .mlp_norm = loader.OneNorm(Slot::kMlpNorm, layer),
+                                    .up = loader.Up(layer),
                                     .down = loader.OneLinear(Slot::kMlpDown, layer),
-                                    .mlp_norm = loader.Norm(Slot::kMlpNorm, arch.norm_epsilon, layer)});
+                                    .post_mlp_norm = loader.OneNorm(Slot::kPostMlpNorm, layer),
+                                    .mamba = loader.Mamba(layer)});
     transformer->fingerprints_.push_back(loader.Chain(transformer->fingerprints_.back()));
   }
   MIDLAYER_RETURN_IF_ERROR(loader.status());

@@ -19,9 +19,15 @@ bool IsPerBlock(Slot slot) { return slot >= Slot::kQuery; }
 
 std::string ShapeText(const Shape& shape) { return absl::StrCat("[", absl::StrJoin(shape, ", "), "]"); }
 
-Shape ShapeOf(const Param& param, const ArchSpec& spec) {
-  const int64_t d = spec.hidden;
-  const auto linear = [&](int64_t out, int64_t in) { return param.bias ? Shape{out} : Shape{out, in}; };
+// Of a projection's weight or bias.
+Shape Projection(const Param& param, Layout layout, int64_t out, int64_t in) {
+  if (param.bias) return {out};
+  return layout == Layout::kTransposed ? Shape{in, out} : Shape{out, in};
+}
+
+Shape ShapeOf(const Param& param, Layout layout, const ArchSpec& spec) {
+  const int64_t d = spec.hidden, queries = spec.query_features(), keys = spec.key_features();
+  const MambaSpec& mamba = spec.mamba;
   switch (param.slot) {
     case Slot::kWordEmbedding:
       return {spec.vocabulary, d};
@@ -34,41 +40,89 @@ Shape ShapeOf(const Param& param, const ArchSpec& spec) {
     case Slot::kEmbeddingNorm:
     case Slot::kFinalNorm:
     case Slot::kAttentionNorm:
+    case Slot::kPostAttentionNorm:
     case Slot::kMlpNorm:
+    case Slot::kPostMlpNorm:
       return {d};
+    case Slot::kQueryNorm:
+    case Slot::kKeyNorm:
+      return {spec.head_size};
     case Slot::kQuery:
+      return Projection(param, layout, queries, d);
     case Slot::kKey:
     case Slot::kValue:
+      return Projection(param, layout, keys, d);
+    case Slot::kQkv:
+      return Projection(param, layout, queries + 2 * keys, d);
     case Slot::kAttentionOut:
-      return linear(d, d);
+      return Projection(param, layout, d, queries);
+    case Slot::kMlpGate:
     case Slot::kMlpUp:
-      return linear(spec.intermediate, d);
+      return Projection(param, layout, spec.intermediate, d);
+    case Slot::kMlpGateUp:
+      return Projection(param, layout, 2 * int64_t{spec.intermediate}, d);
     case Slot::kMlpDown:
-      return linear(d, spec.intermediate);
+      return Projection(param, layout, d, spec.intermediate);
+    case Slot::kMambaIn:
+      return Projection(param, layout, 2 * int64_t{mamba.inner}, d);
+    case Slot::kMambaConv:
+      return param.bias ? Shape{mamba.inner} : Shape{mamba.inner, 1, mamba.conv_kernel};
+    case Slot::kMambaX:
+      return {mamba.time_step_rank + 2 * mamba.state, mamba.inner};
+    case Slot::kMambaTimeStep:
+      return Projection(param, layout, mamba.inner, mamba.time_step_rank);
+    case Slot::kMambaALog:
+      return {mamba.inner, mamba.state};
+    case Slot::kMambaD:
+      return {mamba.inner};
+    case Slot::kMambaOut:
+      return Projection(param, layout, d, mamba.inner);
   }
   return {};
 }
 
-bool HasBias(Slot slot) {
+bool HasBias(Slot slot, const ArchSpec& spec) {
   switch (slot) {
-    case Slot::kWordEmbedding:
-    case Slot::kPositionEmbedding:
-    case Slot::kTokenTypeEmbedding:
-    case Slot::kRelativeBias:
-      return false;
-    default:
+    case Slot::kEmbeddingNorm:
+    case Slot::kFinalNorm:
+    case Slot::kAttentionNorm:
+    case Slot::kMlpNorm:
+      return spec.norm == NormKind::kLayer && spec.norm_bias;
+    case Slot::kQuery:
+    case Slot::kKey:
+    case Slot::kValue:
+    case Slot::kQkv:
+      return spec.qkv_bias;
+    case Slot::kAttentionOut:
+      return spec.attention_out_bias;
+    case Slot::kMlpGate:
+    case Slot::kMlpUp:
+    case Slot::kMlpGateUp:
+    case Slot::kMlpDown:
+      return spec.mlp_bias;
+    case Slot::kMambaIn:
+    case Slot::kMambaOut:
+      return spec.mamba.bias;
+    case Slot::kMambaConv:
+      return spec.mamba.conv_bias;
+    case Slot::kMambaTimeStep:
       return true;
+    default:
+      return false;
   }
 }
 
-bool Exists(Slot slot, const ArchSpec& spec) {
-  switch (slot) {
+// Whether `spec` has the part; of what an architecture has always, its rules are enough.
+bool Exists(const Param& param, const ArchSpec& spec) {
+  switch (param.slot) {
     case Slot::kTokenTypeEmbedding:
       return spec.token_types > 0;
     case Slot::kRelativeBias:
       return spec.relative_buckets > 0;
     case Slot::kFinalNorm:
       return spec.final_norm;
+    case Slot::kAttentionNorm:
+      return param.layer != 1 || spec.first_attention_norm;
     default:
       return true;
   }
@@ -102,30 +156,17 @@ std::optional<std::pair<std::string_view, bool>> SplitName(std::string_view name
   return std::nullopt;
 }
 
-std::optional<Param> FindParam(const WeightMap& map, std::string_view name) {
+// The place of the tensor of that name, and how it is laid out.
+std::optional<std::pair<Param, Layout>> FindParam(const WeightMap& map, std::string_view name) {
   const auto split = SplitName(name);
-  if (!split) return std::nullopt;
   for (const WeightRule& rule : map.rules) {
-    if (const std::optional<int> number = Match(rule.module, split->first)) {
-      return Param{rule.slot, split->second, IsPerBlock(rule.slot) ? *number + 1 : 0};
+    if (!rule.bare && !split) continue;
+    if (const std::optional<int> number = Match(rule.module, rule.bare ? name : split->first)) {
+      const bool is_bias = !rule.bare && split->second;
+      return std::pair(Param{rule.slot, is_bias, IsPerBlock(rule.slot) ? *number + 1 : 0}, rule.layout);
     }
   }
   return std::nullopt;
-}
-
-bool IsIgnored(const WeightMap& map, std::string_view name) {
-  for (const std::string& start : map.ignored) {
-    if (name.starts_with(start)) return true;
-  }
-  return false;
-}
-
-// The name without the prefix of the model inside a larger one.
-std::string_view WithoutPrefix(const WeightMap& map, std::string_view name) {
-  for (const std::string& prefix : map.prefixes) {
-    if (name.starts_with(prefix)) return name.substr(prefix.size());
-  }
-  return name;
 }
 
 // A tensor's name as the checkpoint would have it, for messages.
@@ -135,7 +176,7 @@ std::string NameOf(const WeightMap& map, const Param& param) {
     std::string name = rule.module;
     if (const size_t hole = name.find("{}"); hole != std::string::npos)
       name.replace(hole, 2, absl::StrCat(param.layer - 1));
-    return absl::StrCat(name, param.bias ? ".bias" : ".weight");
+    return rule.bare ? name : absl::StrCat(name, param.bias ? ".bias" : ".weight");
   }
   return "(no name)";
 }
@@ -144,14 +185,13 @@ std::string NameOf(const WeightMap& map, const Param& param) {
 absl::Status CheckComplete(const WeightMap& map, const ArchSpec& spec, int max_layer, const BoundWeights& bound,
                            const std::string& source) {
   for (const WeightRule& rule : map.rules) {
-    if (!Exists(rule.slot, spec)) continue;
     const bool per_block = IsPerBlock(rule.slot);
     for (int layer = per_block ? 1 : 0; layer <= (per_block ? max_layer : 0); ++layer) {
       for (bool bias : {false, true}) {
         const Param param{rule.slot, bias, layer};
-        if ((!bias || HasBias(rule.slot)) && !bound.contains(param)) {
+        if (Exists(param, spec) && (!bias || HasBias(rule.slot, spec)) && !bound.contains(param)) {
           return absl::InvalidArgumentError(absl::StrCat(source, ": tensor ", NameOf(map, param), ": expected ",
-                                                         ShapeText(ShapeOf(param, spec)), ", found none"));
+                                                         ShapeText(ShapeOf(param, rule.layout, spec)), ", found none"));
         }
       }
     }
@@ -161,29 +201,46 @@ absl::Status CheckComplete(const WeightMap& map, const ArchSpec& spec, int max_l
 
 }  // namespace
 
+bool IsIgnored(const WeightMap& map, std::string_view name) {
+  for (const std::string& start : map.ignored) {
+    if (name.starts_with(start)) return true;
+  }
+  for (const std::string& end : map.ignored_endings) {
+    if (name.ends_with(end)) return true;
+  }
+  return false;
+}
+
+std::string_view WithoutPrefix(const WeightMap& map, std::string_view name) {
+  for (const std::string& prefix : map.prefixes) {
+    if (name.starts_with(prefix)) return name.substr(prefix.size());
+  }
+  return name;
+}
+
 absl::StatusOr<BoundWeights> Bind(const WeightMap& map, const ArchSpec& spec,
                                   const std::map<std::string, TensorView>& tensors, int max_layer) {
   BoundWeights bound;
-  for (const auto& tensor : tensors) {
-    const auto& [name, view] = tensor;
+  for (const auto& [name, view] : tensors) {
     const std::string_view inner = WithoutPrefix(map, name);
     if (IsIgnored(map, inner)) continue;
-    const std::optional<Param> param = FindParam(map, inner);
-    if (!param || !Exists(param->slot, spec) || (param->bias && !HasBias(param->slot))) {
+    const auto found = FindParam(map, inner);
+    if (!found || !Exists(found->first, spec) || (found->first.bias && !HasBias(found->first.slot, spec))) {
       return absl::InvalidArgumentError(absl::StrCat(view.file, ": tensor ", name, ": not a part of architecture ",
                                                      spec.model_type, " as config.json describes it"));
     }
-    if (param->layer > spec.layers) {
-      return absl::InvalidArgumentError(absl::StrCat(view.file, ": tensor ", name, ": block ", param->layer,
+    const auto& [param, layout] = *found;
+    if (param.layer > spec.layers) {
+      return absl::InvalidArgumentError(absl::StrCat(view.file, ": tensor ", name, ": block ", param.layer,
                                                      ", but config.json has ", spec.layers, " blocks"));
     }
-    const Shape expected = ShapeOf(*param, spec);
+    const Shape expected = ShapeOf(param, layout, spec);
     if (view.shape != expected) {
       return absl::InvalidArgumentError(absl::StrCat(view.file, ": tensor ", name, ": expected shape ",
                                                      ShapeText(expected), ", found ", ShapeText(view.shape)));
     }
-    if (param->layer > max_layer) continue;  // checked, but never read
-    if (!bound.emplace(*param, &tensor).second) {
+    if (param.layer > max_layer) continue;  // checked, but never read
+    if (!bound.emplace(param, BoundTensor{name, inner, &view, layout}).second) {
       return absl::InvalidArgumentError(
           absl::StrCat(view.file, ": tensor ", name, ": a second tensor for the same place"));
     }

@@ -5,7 +5,7 @@
 #include <compare>
 #include <map>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -25,12 +25,30 @@ enum class Slot {
   kQuery,
   kKey,
   kValue,
+  kQkv,  // these three in one
+  kQueryNorm,
+  kKeyNorm,
   kAttentionOut,
   kAttentionNorm,
+  kPostAttentionNorm,
+  kMlpGate,
   kMlpUp,
+  kMlpGateUp,  // these two in one
   kMlpDown,
   kMlpNorm,
+  kPostMlpNorm,
+  kMambaIn,
+  kMambaConv,
+  kMambaX,
+  kMambaTimeStep,
+  kMambaALog,
+  kMambaD,
+  kMambaOut,
 };
+
+// How a checkpoint lays out the rows of a projection, (out, in). kTransposed: (in, out). kByHead, of kQkv: query, key
+// and value of one head after the other, instead of all queries, all keys, all values.
+enum class Layout { kPlain, kTransposed, kByHead };
 
 // One tensor of a part. `layer` is the block, 1…L, or 0 for parts that exist once.
 struct Param {
@@ -44,6 +62,8 @@ struct Param {
 struct WeightRule {
   std::string module;
   Slot slot;
+  Layout layout = Layout::kPlain;
+  bool bare = false;  // not a module but a tensor, which has no such ending
 };
 
 // How an architecture names its tensors.
@@ -54,10 +74,24 @@ struct WeightMap {
   // Tensors left out on purpose: beginnings of names, with and without prefix, for example heads that no hidden state
   // depends on.
   std::vector<std::string> ignored;
+  // The same, ends of names: buffers that old checkpoints hold once a block.
+  std::vector<std::string> ignored_endings;
 };
 
-// Each points to a tensor of the checkpoint, with its name.
-using BoundWeights = std::map<Param, const std::pair<const std::string, TensorView>*>;
+// The name of a tensor or module without the prefix of the model inside a larger one.
+std::string_view WithoutPrefix(const WeightMap& map, std::string_view name);
+
+// Whether the tensor of this name, which has no prefix, is left out on purpose.
+bool IsIgnored(const WeightMap& map, std::string_view name);
+
+// A tensor of the checkpoint: its name there, its name without a prefix, and how it is laid out.
+struct BoundTensor {
+  std::string_view name;
+  std::string_view inner_name;
+  const TensorView* view = nullptr;
+  Layout layout = Layout::kPlain;
+};
+using BoundWeights = std::map<Param, BoundTensor>;
 
 // Finds every tensor that `spec` needs up to block `max_layer`, each exactly once and with the right shape; every other
 // tensor of the checkpoint must be ignored on purpose. Reads names and shapes only. The result points into `tensors`.

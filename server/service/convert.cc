@@ -359,6 +359,7 @@ v1::GetModelResponse DescribeForWire(const ModelInfo& model, const RequestLimits
   response.set_name(description.name);
   response.set_architecture(description.arch.model_type);
   response.set_layers(description.arch.layers);
+  response.set_attention(AttentionDirectionName(description.arch.direction));
   response.set_max_layer(model.max_layer);
   response.set_hidden_size(description.arch.hidden);
   response.set_max_tokens(description.max_tokens);

@@ -42,7 +42,7 @@ VOCAB = 320
 LENGTH = 128  # tokens a model says it takes; no text has as many
 INNER = 48
 LARGEST_FOLDER = 350_000  # bytes
-FINAL_NORMS = {"gpt2": "ln_f", "gpt_neox": "final_layer_norm", "mamba": "norm_f", "modernbert": "final_norm"}
+FINAL_NORMS = {"gpt2": "ln_f", "gptj": "ln_f", "gpt_neox": "final_layer_norm", "mamba": "norm_f", "modernbert": "final_norm"}
 
 # --- tokenizers ------------------------------------------------------------------------------------
 
@@ -250,7 +250,7 @@ def model_golden(folder: Path, memory: PreTrainedModel) -> dict[str, np.ndarray]
 def create(cls: type, tokenizer: PreTrainedTokenizerBase, seed: str, **options: Any) -> PreTrainedModel:
     sizes: dict[str, Any] = {"hidden_size": HIDDEN, "num_hidden_layers": LAYERS}
     if not cls.__name__.startswith("Mamba"):
-        inner = "n_inner" if cls.__name__.startswith("GPT2") else "intermediate_size"
+        inner = "n_inner" if cls.__name__.startswith(("GPT2", "GPTJ")) else "intermediate_size"
         sizes |= {"num_attention_heads": 4, inner: INNER, "max_position_embeddings": LENGTH}
     ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     model = cls(cls.config_class(vocab_size=len(tokenizer), **(sizes | ids | options))).eval()
@@ -346,6 +346,10 @@ def write_gpt(root: Path) -> None:
     scaled = create(transformers.GPT2Model, tokenizer, "gpt2_scaled", **options, **positions)
     buffers = {"attn.bias": causal_buffer(torch.uint8), "attn.masked_bias": torch.tensor(-1e4)}
     write(root / "gpt2_scaled", scaled, tokenizer, rewrite=lambda folder: add_buffers(folder, "h", buffers))
+
+    options = {"hidden_size": 24, "num_attention_heads": 3, "rotary_dim": 4, "n_inner": None}
+    gptj = create(transformers.GPTJForCausalLM, tokenizer, "gptj", **options, **positions)
+    write(root / "gptj", gptj, tokenizer)
 
 
 # --- Llama and its kin -----------------------------------------------------------------------------

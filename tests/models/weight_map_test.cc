@@ -70,7 +70,7 @@ TEST(BindTest, GoldenModelsAreBoundCompletely) {
       std::set<const TensorView*> views;
       for (const auto& [param, tensor] : *bound) {
         params.insert(param);
-        views.insert(&tensor->second);
+        views.insert(tensor.view);
       }
       EXPECT_TRUE(params == AllParams(golden.model.arch, max_layer)) << params.size() << " parameters";
       EXPECT_EQ(views.size(), params.size()) << "a tensor serves two places";
@@ -131,7 +131,7 @@ TEST(BindTest, EveryPlaceGetsItsTensor) {
     const Golden golden(test.golden);
     const auto bound = golden.BindUpTo(3);
     ASSERT_TRUE(bound.ok()) << bound.status();
-    for (const auto& [param, name] : test.names) EXPECT_EQ(bound->at(param), &*golden.tensors.find(name)) << name;
+    for (const auto& [param, name] : test.names) EXPECT_EQ(bound->at(param).view, &golden.tensors.at(name)) << name;
   }
 }
 
@@ -149,8 +149,8 @@ TEST(BindTest, GammaAndBeta) {
   Rename(golden.tensors, "bert.embeddings.LayerNorm.bias", "bert.embeddings.LayerNorm.beta");
   const auto bound = golden.BindUpTo(3);
   ASSERT_TRUE(bound.ok()) << bound.status();
-  EXPECT_EQ(bound->at({Slot::kEmbeddingNorm, false}), &*golden.tensors.find("bert.embeddings.LayerNorm.gamma"));
-  EXPECT_EQ(bound->at({Slot::kEmbeddingNorm, true}), &*golden.tensors.find("bert.embeddings.LayerNorm.beta"));
+  EXPECT_EQ(bound->at({Slot::kEmbeddingNorm, false}).view, &golden.tensors.at("bert.embeddings.LayerNorm.gamma"));
+  EXPECT_EQ(bound->at({Slot::kEmbeddingNorm, true}).view, &golden.tensors.at("bert.embeddings.LayerNorm.beta"));
 }
 
 TEST(BindTest, HeadsAndBuffersAreIgnoredWithAndWithoutPrefix) {
@@ -241,8 +241,7 @@ TEST(RegistryTest, FindsEveryArchitectureByItsName) {
     ASSERT_TRUE(found.ok()) << found.status();
     EXPECT_EQ(*found, &architecture);
   }
-  EXPECT_EQ(Architectures().size(), 7u);
-  for (const char* name : {"", "BERT", "bert ", "gpt2"}) {
+  for (const char* name : {"", "BERT", "bert ", "t5"}) {
     EXPECT_EQ(FindArchitecture(name).status().code(), absl::StatusCode::kInvalidArgument) << name;
   }
 }

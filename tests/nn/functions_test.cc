@@ -14,58 +14,6 @@ namespace {
 
 double At(const at::Tensor& matrix, int64_t row, int64_t column) { return matrix[row][column].item<double>(); }
 
-// Attention of one head for one row's tokens [begin, end), written from the definition.
-std::vector<double> NaiveAttention(const at::Tensor& qkv, int64_t begin, int64_t end, int64_t token, int head,
-                                   int heads, const at::Tensor& bias_NTT) {
-  const int64_t hidden = qkv.size(1) / 3, size = hidden / heads, first = head * size;
-  std::vector<double> weights;
-  double sum = 0;
-  for (int64_t key = begin; key < end; ++key) {
-    double score = 0;
-    for (int64_t i = 0; i < size; ++i) score += At(qkv, token, first + i) * At(qkv, key, hidden + first + i);
-    score /= std::sqrt(static_cast<double>(size));
-    if (bias_NTT.defined()) score += bias_NTT[head][token - begin][key - begin].item<double>();
-    weights.push_back(std::exp(score));
-    sum += weights.back();
-  }
-  std::vector<double> out(static_cast<size_t>(size));
-  for (int64_t key = begin; key < end; ++key) {
-    for (int64_t i = 0; i < size; ++i) out[i] += weights[key - begin] / sum * At(qkv, key, 2 * hidden + first + i);
-  }
-  return out;
-}
-
-void ExpectAttention(const std::vector<int64_t>& offsets, bool with_bias) {
-  constexpr int kHeads = 2, kHidden = 8;
-  const at::Tensor qkv = at::randn({offsets.back(), 3 * kHidden});
-  const std::vector<RowGroup> groups = GroupRows(offsets);
-  BiasByLength bias;
-  for (const RowGroup& group : groups) {
-    if (with_bias) bias[group.tokens] = at::randn({kHeads, group.tokens, group.tokens});
-  }
-  const at::Tensor got = PackedAttention(qkv, groups, kHeads, bias);
-  for (size_t row = 0; row + 1 < offsets.size(); ++row) {
-    const at::Tensor row_bias = with_bias ? bias.at(offsets[row + 1] - offsets[row]) : at::Tensor();
-    for (int64_t token = offsets[row]; token < offsets[row + 1]; ++token) {
-      for (int head = 0; head < kHeads; ++head) {
-        const std::vector<double> expected =
-            NaiveAttention(qkv, offsets[row], offsets[row + 1], token, head, kHeads, row_bias);
-        for (size_t i = 0; i < expected.size(); ++i) {
-          EXPECT_NEAR(At(got, token, head * (kHidden / kHeads) + static_cast<int64_t>(i)), expected[i], 1e-5)
-              << "row " << row << ", token " << token << ", head " << head;
-        }
-      }
-    }
-  }
-}
-
-TEST(PackedAttentionTest, EachTokenSeesItsOwnRowOnly) {
-  ExpectAttention({0, 1, 4, 7, 10, 12}, /*with_bias=*/false);
-  ExpectAttention({0, 5}, /*with_bias=*/false);
-}
-
-TEST(PackedAttentionTest, AddsTheBiasOfTheRowsLength) { ExpectAttention({0, 1, 4, 7, 9}, /*with_bias=*/true); }
-
 TEST(GroupRowsTest, NeighboursOfOneLengthAreOneGroup) {
   const std::vector<RowGroup> groups = GroupRows({0, 3, 6, 8, 11});
   ASSERT_EQ(groups.size(), 3u);
@@ -77,32 +25,34 @@ TEST(GroupRowsTest, NeighboursOfOneLengthAreOneGroup) {
   EXPECT_EQ(groups[2].rows, 1);
 }
 
-// The bucket of T5's paper for 32 buckets, half of them for each direction: distances below 8 have one each, those up
-// to 128 share the rest on a logarithmic scale. Float32 as in transformers, whose rounding decides at the edges.
-int64_t Bucket(int64_t query, int64_t key) {
-  const int64_t distance = std::abs(query - key);
-  const int64_t half = key > query ? 16 : 0;
-  if (distance < 8) return half + distance;
-  const float scaled = std::log(static_cast<float>(distance) / 8.0f) / static_cast<float>(std::log(16.0)) * 8.0f;
-  return half + std::min<int64_t>(15, 8 + static_cast<int64_t>(scaled));
-}
-
-TEST(RelativeBiasTest, PicksTheBucketsOfT5) {
-  constexpr int64_t kTokens = 300;
-  const at::Tensor table = at::arange(64, at::kFloat).view({32, 2});  // bucket b, head n holds 2 b + n
-  const at::Tensor bias = RelativeBias(table, kTokens);
-  ASSERT_EQ(bias.sizes(), (at::IntArrayRef{2, kTokens, kTokens}));
-  const float* values = bias.const_data_ptr<float>();
-  int64_t differences = 0;
-  for (int64_t head = 0; head < 2; ++head) {
-    for (int64_t query = 0; query < kTokens; ++query) {
-      for (int64_t key = 0; key < kTokens; ++key) {
-        const auto expected = static_cast<float>(2 * Bucket(query, key) + head);
-        differences += values[(head * kTokens + query) * kTokens + key] != expected;
-      }
+// The definitions, number by number.
+TEST(NormTest, FollowsTheDefinitions) {
+  const at::Tensor x = at::randn({3, 5}), weight = at::randn({5}), bias = at::randn({5});
+  const at::Tensor layer = Norm{NormKind::kLayer, weight, bias, 0.1}(x);
+  const at::Tensor rms = Norm{.kind = NormKind::kRms, .weight = weight, .epsilon = 0.1}(x);
+  for (int64_t row = 0; row < 3; ++row) {
+    double mean = 0, squares = 0, variance = 0;
+    for (int64_t i = 0; i < 5; ++i) mean += At(x, row, i) / 5;
+    for (int64_t i = 0; i < 5; ++i) squares += At(x, row, i) * At(x, row, i) / 5;
+    for (int64_t i = 0; i < 5; ++i) variance += (At(x, row, i) - mean) * (At(x, row, i) - mean) / 5;
+    for (int64_t i = 0; i < 5; ++i) {
+      const double w = weight[i].item<double>(), b = bias[i].item<double>();
+      EXPECT_NEAR(At(layer, row, i), (At(x, row, i) - mean) / std::sqrt(variance + 0.1) * w + b, 1e-5);
+      EXPECT_NEAR(At(rms, row, i), At(x, row, i) / std::sqrt(squares + 0.1) * w, 1e-5);
     }
   }
-  EXPECT_EQ(differences, 0);
+}
+
+TEST(LinearTest, WorksWithoutABias) {
+  const at::Tensor x = at::randn({2, 3}), weight = at::randn({4, 3});
+  const at::Tensor got = Linear{.weight = weight}(x);
+  for (int64_t row = 0; row < 2; ++row) {
+    for (int64_t out = 0; out < 4; ++out) {
+      double expected = 0;
+      for (int64_t i = 0; i < 3; ++i) expected += At(x, row, i) * At(weight, out, i);
+      EXPECT_NEAR(At(got, row, out), expected, 1e-5);
+    }
+  }
 }
 
 TEST(ActivateTest, FollowsTheDefinitions) {

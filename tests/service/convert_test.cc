@@ -386,6 +386,7 @@ TEST(DescribeForWireTest, ModelAndLimits) {
   EXPECT_EQ(response.name(), "tiny");
   EXPECT_EQ(response.architecture(), "bert");
   EXPECT_EQ(response.layers(), 6);
+  EXPECT_EQ(response.attention(), "bidirectional");
   EXPECT_EQ(response.max_layer(), 4);
   EXPECT_EQ(response.hidden_size(), 32);
   EXPECT_EQ(response.max_tokens(), 64);
