@@ -113,21 +113,6 @@ std::optional<Param> FindParam(const WeightMap& map, std::string_view name) {
   return std::nullopt;
 }
 
-bool IsIgnored(const WeightMap& map, std::string_view name) {
-  for (const std::string& start : map.ignored) {
-    if (name.starts_with(start)) return true;
-  }
-  return false;
-}
-
-// The name without the prefix of the model inside a larger one.
-std::string_view WithoutPrefix(const WeightMap& map, std::string_view name) {
-  for (const std::string& prefix : map.prefixes) {
-    if (name.starts_with(prefix)) return name.substr(prefix.size());
-  }
-  return name;
-}
-
 // A tensor's name as the checkpoint would have it, for messages.
 std::string NameOf(const WeightMap& map, const Param& param) {
   for (const WeightRule& rule : map.rules) {
@@ -160,6 +145,20 @@ absl::Status CheckComplete(const WeightMap& map, const ArchSpec& spec, int max_l
 }
 
 }  // namespace
+
+bool IsIgnored(const WeightMap& map, std::string_view name) {
+  for (const std::string& start : map.ignored) {
+    if (name.starts_with(start)) return true;
+  }
+  return false;
+}
+
+std::string_view WithoutPrefix(const WeightMap& map, std::string_view name) {
+  for (const std::string& prefix : map.prefixes) {
+    if (name.starts_with(prefix)) return name.substr(prefix.size());
+  }
+  return name;
+}
 
 absl::StatusOr<BoundWeights> Bind(const WeightMap& map, const ArchSpec& spec,
                                   const std::map<std::string, TensorView>& tensors, int max_layer) {

@@ -5,6 +5,7 @@
 #include <compare>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -55,6 +56,12 @@ struct WeightMap {
   // depends on.
   std::vector<std::string> ignored;
 };
+
+// The name of a tensor or module without the prefix of the model inside a larger one.
+std::string_view WithoutPrefix(const WeightMap& map, std::string_view name);
+
+// Whether the tensor of this name, which has no prefix, is left out on purpose.
+bool IsIgnored(const WeightMap& map, std::string_view name);
 
 // Each points to a tensor of the checkpoint, with its name.
 using BoundWeights = std::map<Param, const std::pair<const std::string, TensorView>*>;
