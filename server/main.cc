@@ -150,7 +150,7 @@ int Main(int argc, char** argv) {
   absl::StatusOr<LoadedModel> model = LoadModel(flags.load);
   if (!model.ok()) return Fail(kExitUnusable, model.status());
   const ModelInfo& info = model->info;
-  for (const std::string& note : model->transformer->notes()) spdlog::info("{}", note);
+  for (const std::string& note : model->notes) spdlog::info("{}", note);
 
   Telemetry telemetry;
   telemetry.SetModel(info.description.name, info.description.arch.model_type, info.fingerprints.back(),

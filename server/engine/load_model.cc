@@ -85,6 +85,7 @@ absl::StatusOr<LoadedModel> LoadModel(const LoadOptions& options) {
   info.fingerprints = (*transformer)->fingerprints();
   info.dtype = options.dtype;
   info.device = device.str();
+  model.notes = (*transformer)->notes();
   model.transformer = *std::move(transformer);
   return model;
 }

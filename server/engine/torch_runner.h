@@ -3,6 +3,8 @@
 #define MIDLAYER_SERVER_ENGINE_TORCH_RUNNER_H_
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "server/engine/model_info.h"
 #include "server/engine/runner.h"
@@ -27,6 +29,7 @@ struct LoadedModel {
   ModelInfo info;
   std::unique_ptr<Tokenizer> tokenizer;
   std::shared_ptr<const Transformer> transformer;
+  std::vector<std::string> notes;  // what a person may want to know
 };
 
 // Errors name the file or flag, what was expected and what was found.

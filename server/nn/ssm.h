@@ -2,9 +2,10 @@
 // free functions over packed tokens, computing what MambaMixer of transformers does without a cache. Every row starts
 // from a state of zeros. Thread-safe; exceptions of libtorch pass through.
 //
-// A row's vectors do not depend on the batch: conv and scan give a row the same bits alone and in any batch (on CPUs
-// where I is a multiple of 32; elsewhere the last elements go through other code of libtorch, which may round
-// differently). The projections are products of all packed tokens, whose last bits are up to the BLAS.
+// The arithmetic of a row does not depend on its batch: convolution and scan give it the same bits alone and in any
+// batch (on one thread of a CPU where I is a multiple of 32; elsewhere libtorch may round the last elements of a
+// thread's share in another way). The projections are products of all packed tokens, whose last bits are up to the
+// BLAS.
 //
 // Dimensions: P packed tokens, T tokens of a row, D hidden, I inner channels, S states of a channel, R rank of the time
 // step, K width of the convolution.
@@ -37,7 +38,8 @@ struct MambaMixer {
 };
 
 // x_PD: any floating type. Returns (P, D) in the type of out_proj. The projections run in the type of their weights;
-// the convolution, the time step with its bias, the scan and the gate run in float32.
+// the convolution, the time step with its bias, the scan and the gate run in float32. Needs about 6 P I floats beside
+// what SelectiveScan needs.
 at::Tensor RunMamba(const MambaMixer& mixer, const at::Tensor& x_PD, absl::Span<const RowGroup> groups);
 
 // y[t] = bias + Σ_k weight[k] x[t - K + 1 + k] over the tokens of the same row, for each channel on its own; tokens
@@ -53,16 +55,16 @@ struct ScanInput {
   at::Tensor c_PS;
 };
 
-// Rows up to this many tokens are one chunk; longer ones are cut into as few chunks as possible, of equal length. It
-// depends on the row's length alone.
+// Rows up to this many tokens are scanned as one chunk. Longer ones are cut into blocks of eight chunks, and the rest
+// of a row into as few chunks of equal length as possible: by the row's length alone.
 inline constexpr int64_t kScanChunk = 32;
 
 // y[t] = Σ_s c[t, s] h[t, s] with h[t, s] = exp(delta[t] a[s]) h[t - 1, s] + delta[t] b[t, s] x[t] and h[-1] = 0, for
-// each channel of each row on its own. a: (I, S), not positive. Returns (P, I). Only products of decays from 0 to 1
-// occur, so nothing overflows, however long the row is.
+// each channel of each row on its own. a: (I, S), not positive. Returns (P, I). All that is ever multiplied up is
+// decays from 0 to 1, so nothing overflows, however long the row is.
 //
-// Beside input and output it needs about 2.5 buffers of 2^20 floats on a CPU, 2^25 on a GPU, or of 32 S T where that is
-// more.
+// Beside input and output it holds two buffers of about 2^20 floats for each thread of a CPU, 2^25 floats on a GPU,
+// and some 5 times 256 I floats; wherever they are larger, 32 channels of one block of one row.
 at::Tensor SelectiveScan(const at::Tensor& a_IS, const ScanInput& input, absl::Span<const RowGroup> groups);
 
 }  // namespace midlayer

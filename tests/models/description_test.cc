@@ -288,6 +288,24 @@ TEST(DescribeModelTest, NoDirectory) {
   }
 }
 
+TEST(DescribeModelTest, WhatADecoderHasByItself) {
+  EXPECT_EQ(DescribeModel(GoldenModel("llama"))->default_pooling, Pooling::kLast);
+  EXPECT_EQ(DescribeModel(GoldenModel("mamba"))->default_pooling, Pooling::kLast);
+  EXPECT_EQ(DescribeModel(GoldenModel("modernbert"))->default_pooling, Pooling::kMean);
+  EXPECT_EQ(DescribeModel(GoldenModel("embedding_gemma"))->default_pooling, Pooling::kMean) << "1_Pooling says so";
+  // 48 positions, stretched by 2.
+  EXPECT_EQ(DescribeModel(GoldenModel("llama_dynamic"))->arch.max_tokens(), 96);
+}
+
+TEST(DescribeModelTest, AttentionInBothDirections) {
+  const auto llama = DescribeModel(GoldenModel("llama"), {.bidirectional = true});
+  EXPECT_EQ(llama->arch.direction, AttentionDirection::kBidirectional);
+  EXPECT_EQ(llama->default_pooling, Pooling::kMean);
+  EXPECT_TRUE(DescribeModel(GoldenModel("bert"), {.bidirectional = true}).ok()) << "it is so anyway";
+  EXPECT_THAT(Message(DescribeModel(GoldenModel("mamba"), {.bidirectional = true}).status()),
+              HasSubstr("--attention: expected auto (mamba has no attention), found bidirectional"));
+}
+
 // Each is one edit of a good model.
 TEST(DescribeModelTest, BadModels) {
   const struct {
@@ -303,6 +321,33 @@ TEST(DescribeModelTest, BadModels) {
       {"bert", "config.json", R"({"model_type": 3})", "model_type: expected a string, found 3"},
       {"bert", "config.json", R"({"is_decoder": true})", "is_decoder: expected false (encoders only), found true"},
       {"roberta", "config.json", R"({"is_decoder": true})", "is_decoder: expected false"},
+      {"llama", "config.json", R"({"rope_parameters": {"rope_type": "longrope", "factor": 2}})",
+       "rope_type: expected one of default, linear, dynamic, llama3, yarn, found longrope"},
+      {"llama_v4", "config.json", R"({"rope_scaling": {"type": "su"}})", "rope_type: expected one of default"},
+      {"llama", "config.json", R"({"rope_parameters": {"rope_type": "linear"}})",
+       "factor: expected a number of at least 1, found 0"},
+      {"llama_linear", "config.json", R"({"rope_parameters": {"factor": 0.5}})",
+       "factor: expected a number of at least 1, found 0.5"},
+      {"llama3", "config.json", R"({"rope_parameters": {"high_freq_factor": 1}})",
+       "high_freq_factor: expected more than low_freq_factor, found 1"},
+      {"llama", "config.json", R"({"rope_parameters": {"rope_theta": 1}})", "rope_theta: expected a number above 1"},
+      {"llama", "config.json", R"({"rope_parameters": 7})", "rope_parameters: expected an object, found 7"},
+      {"llama", "config.json", R"({"rope_parameters": {"partial_rotary_factor": 0.5}})",
+       "partial_rotary_factor: expected 1, and heads of an even size, found 8 numbers"},
+      {"gpt_neox", "config.json", R"({"rope_parameters": {"partial_rotary_factor": 0.1}})",
+       "partial_rotary_factor: expected an even number of the 16 numbers of a head, at least 2, found 1 numbers"},
+      {"gptj", "config.json", R"({"rotary_dim": 3})",
+       "rotary_dim: expected an even number, at most the head size 8, found 3"},
+      {"llama", "config.json", R"({"num_key_value_heads": 4})",
+       "num_key_value_heads: expected a divisor of the 6 attention heads, found 4"},
+      {"llama", "config.json", R"({"num_hidden_layers": 1000000000})",
+       "num_hidden_layers: expected 1 to 10000 blocks, found 1000000000"},
+      {"gemma3", "config.json", R"({"layer_types": ["full_attention"]})",
+       "layer_types: expected a list of 3 layer types, found [\"full_attention\"]"},
+      {"qwen2", "config.json", R"({"layer_types": ["full_attention", "chunked", "full_attention"]})",
+       "layer_types: expected one of full_attention, sliding_attention, found chunked"},
+      {"gpt2", "config.json", R"({"add_cross_attention": true})", "add_cross_attention: expected false, found true"},
+      {"mamba", "config.json", R"({"time_step_rank": "many"})", "time_step_rank: expected an integer"},
       {"bert", "config.json", R"({"hidden_act": "mish"})",
        "hidden_act: expected one of gelu, gelu_new, gelu_pytorch_tanh, relu, silu, swish, found mish"},
       {"distilbert", "config.json", R"({"activation": "mish"})", "activation: expected one of gelu"},
