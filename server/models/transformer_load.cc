@@ -1,61 +1,17 @@
 // Transformer::Load: from checked tensors of a checkpoint to the tensors of the model.
 #include <ATen/ops/empty.h>
-#include <ATen/ops/from_blob.h>
-#include <ATen/ops/zeros.h>
 
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "server/base/digest.h"
 #include "server/base/status.h"
-#include "server/models/device.h"
+#include "server/models/tensor_copy.h"
 #include "server/models/transformer.h"
 #include "server/models/weight_map.h"
 
 namespace midlayer {
-
-namespace {
-
-std::optional<at::ScalarType> ScalarTypeOf(TensorType type) {
-  switch (type) {
-    case TensorType::kFloat32:
-      return at::kFloat;
-    case TensorType::kFloat16:
-      return at::kHalf;
-    case TensorType::kBFloat16:
-      return at::kBFloat16;
-    case TensorType::kFloat64:
-      return at::kDouble;
-    default:
-      return std::nullopt;
-  }
-}
-
-// A copy on `device` in `dtype`. `name` is for messages.
-absl::StatusOr<at::Tensor> Copy(std::string_view name, const TensorView& view, at::Device device,
-                                at::ScalarType dtype) {
-  const std::optional<at::ScalarType> type = ScalarTypeOf(view.type);
-  if (!type) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        view.file, ": tensor ", ToAbsl(name), ": expected a tensor of type F32, F16, BF16 or F64, found ", view.dtype));
-  }
-  at::Tensor copy;
-  MIDLAYER_RETURN_IF_ERROR(CatchTorch([&] {
-    // from_blob only reads through the pointer here; its interface has no const form.
-    const at::Tensor mapped = at::from_blob(const_cast<std::byte*>(view.data.data()), view.shape, *type);
-    copy = mapped.to(at::TensorOptions(device).dtype(dtype), /*non_blocking=*/false, /*copy=*/true);
-  }));
-  return copy;
-}
-
-void Hash(std::string_view name, const TensorView& view, Sha256& digest) {
-  digest.Update(absl::StrCat("|", ToAbsl(name), ":", view.dtype, "[", absl::StrJoin(view.shape, ","), "]="));
-  digest.Update(std::span<const std::byte>(view.data.data(), view.data.size()));
-}
-
-}  // namespace
 
 // Copies and hashes one part after the other. Errors are sticky: the first is kept, and undefined tensors come back.
 class Transformer::Loader {
@@ -104,8 +60,8 @@ class Transformer::Loader {
     const auto found = bound_.find(param);
     if (found == bound_.end() || !status_.ok()) return at::Tensor();  // a part that this architecture has not
     const auto& [name, view] = *found->second;
-    Hash(absl::StrCat(static_cast<int>(param.slot), param.bias ? "b" : "w"), view, digest_);
-    absl::StatusOr<at::Tensor> copy = Copy(name, view, options_.device, dtype);
+    HashTensor(absl::StrCat(static_cast<int>(param.slot), param.bias ? "b" : "w"), view, digest_);
+    absl::StatusOr<at::Tensor> copy = CopyTensor(name, view, options_.device, dtype);
     files_.Release(view);
     if (!copy.ok()) {
       status_ = copy.status();
@@ -136,8 +92,9 @@ absl::StatusOr<Linear> LoadDense(const DenseSpec& spec, const Transformer::Optio
           view.file, ": tensor ", name, ": expected linear.weight [", spec.out_features, ", ", spec.in_features,
           "] and, with bias, linear.bias [", spec.out_features, "], found [", absl::StrJoin(view.shape, ", "), "]"));
     }
-    Hash(name, view, digest);
-    MIDLAYER_ASSIGN_OR_RETURN((is_bias ? linear.bias : linear.weight), Copy(name, view, options.device, at::kFloat));
+    HashTensor(name, view, digest);
+    MIDLAYER_ASSIGN_OR_RETURN((is_bias ? linear.bias : linear.weight),
+                              CopyTensor(name, view, options.device, at::kFloat));
   }
   if (!linear.weight.defined() || linear.bias.defined() != spec.bias) {
     return absl::InvalidArgumentError(absl::StrCat(spec.directory.string(), ": expected tensors linear.weight",
