@@ -80,12 +80,17 @@ typedef struct {
 // Called once a tensor, in the order of the data. What `tensor` points to lives until the call returns. Must not throw.
 typedef void (*MidlayerTensorCallback)(void* context, const MidlayerTensor* tensor);
 
-// Checks the header of the safetensors file that lies at file[0, size) and hands out its tensors. Reads the header
-// only, not the data. Fails if the header is broken, names a tensor twice, or if the tensors do not fill the rest of
-// the file exactly (overlap, hole, too short, too long), or a tensor's length is not what its shape and type ask for.
-// On failure the callback was not called.
-bool midlayer_safetensors_read(const uint8_t* file, size_t size, MidlayerTensorCallback callback, void* context,
-                               char** error);
+// Called once an entry of the header's `__metadata__`, in no order and before all tensors. Key and value: UTF-8, not
+// NUL-terminated, alive until the call returns. Must not throw.
+typedef void (*MidlayerMetadataCallback)(void* context, const char* key, size_t key_size, const char* value,
+                                         size_t value_size);
+
+// Checks the header of the safetensors file that lies at file[0, size) and hands out its tensors and metadata, both
+// with `context`. Reads the header only, not the data. Fails if the header is broken, names a tensor twice, or if the
+// tensors do not fill the rest of the file exactly (overlap, hole, too short, too long), or a tensor's length is not
+// what its shape and type ask for. On failure no callback was called.
+bool midlayer_safetensors_read(const uint8_t* file, size_t size, MidlayerTensorCallback tensor_callback,
+                               MidlayerMetadataCallback metadata_callback, void* context, char** error);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -1,11 +1,9 @@
 // Transformer::Load: from checked tensors of a checkpoint to the tensors of the model.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/from_blob.h>
 
 #include <algorithm>
 #include <initializer_list>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,38 +13,13 @@
 #include "server/models/adapter.h"
 #include "server/models/adapter_merge.h"
 #include "server/models/device.h"
+#include "server/models/tensor_copy.h"
 #include "server/models/transformer.h"
 #include "server/models/weight_map.h"
 
 namespace midlayer {
 
 namespace {
-
-std::optional<at::ScalarType> ScalarTypeOf(TensorType type) {
-  switch (type) {
-    case TensorType::kFloat32:
-      return at::kFloat;
-    case TensorType::kFloat16:
-      return at::kHalf;
-    case TensorType::kBFloat16:
-      return at::kBFloat16;
-    case TensorType::kFloat64:
-      return at::kDouble;
-    default:
-      return std::nullopt;
-  }
-}
-
-// The tensor in the mapped file, which is only read. `name` is for messages.
-absl::StatusOr<at::Tensor> Mapped(std::string_view name, const TensorView& view) {
-  const std::optional<at::ScalarType> type = ScalarTypeOf(view.type);
-  if (!type) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        view.file, ": tensor ", ToAbsl(name), ": expected a tensor of type F32, F16, BF16 or F64, found ", view.dtype));
-  }
-  // from_blob has no const form.
-  return at::from_blob(const_cast<std::byte*>(view.data.data()), view.shape, *type);
-}
 
 // A view of a projection's weight (out, in) or bias (out), rows in our order.
 at::Tensor Arranged(const at::Tensor& stored, Layout layout, int64_t heads) {
@@ -59,11 +32,6 @@ at::Tensor Arranged(const at::Tensor& stored, Layout layout, int64_t heads) {
       return stored.unflatten(0, {heads, 3, -1}).transpose(0, 1).flatten(0, 2);
   }
   return stored;
-}
-
-void Hash(std::string_view name, const TensorView& view, Sha256& digest) {
-  digest.Update(absl::StrCat("|", ToAbsl(name), ":", view.dtype, "[", absl::StrJoin(view.shape, ","), "]="));
-  digest.Update(std::span<const std::byte>(view.data.data(), view.data.size()));
 }
 
 }  // namespace
@@ -147,11 +115,11 @@ class Transformer::Loader {
   at::Tensor Take(const Param& param, at::ScalarType dtype) {
     const auto found = bound_.find(param);
     if (found == bound_.end() || !status_.ok()) return at::Tensor();
-    const auto& [name, inner_name, view, layout] = found->second;
-    Hash(absl::StrCat(static_cast<int>(param.slot), param.bias ? "b" : "w"), *view, digest_);
+    const auto& [name, view, layout] = found->second;
+    HashTensor(absl::StrCat(static_cast<int>(param.slot), param.bias ? "b" : "w"), *view, digest_);
     at::Tensor copy;
     status_ = [&]() -> absl::Status {
-      MIDLAYER_ASSIGN_OR_RETURN(at::Tensor stored, Mapped(name, *view));
+      MIDLAYER_ASSIGN_OR_RETURN(at::Tensor stored, MapTensor(name, *view));
       for (const BoundDeltas& adapter : deltas_) MIDLAYER_RETURN_IF_ERROR(Adapt(adapter, std::string(name), stored));
       return CatchTorch([&] {
         copy = Arranged(stored, layout, arch_.heads)
@@ -168,8 +136,8 @@ class Transformer::Loader {
     const auto found = adapter.find(name);
     if (found == adapter.end()) return absl::OkStatus();
     const LoraDelta& delta = found->second;
-    MIDLAYER_ASSIGN_OR_RETURN(const at::Tensor a, Mapped(name, delta.a));
-    MIDLAYER_ASSIGN_OR_RETURN(const at::Tensor b, Mapped(name, delta.b));
+    MIDLAYER_ASSIGN_OR_RETURN(const at::Tensor a, MapTensor(name, delta.a));
+    MIDLAYER_ASSIGN_OR_RETURN(const at::Tensor b, MapTensor(name, delta.b));
     return CatchTorch([&] { stored = MergeLora(stored, a, b, delta.scale, delta.fan_in_fan_out); });
   }
 
@@ -216,10 +184,9 @@ absl::StatusOr<Linear> LoadDense(const DenseSpec& spec, const Transformer::Optio
           view.file, ": tensor ", name, ": expected linear.weight [", spec.out_features, ", ", spec.in_features,
           "] and, with bias, linear.bias [", spec.out_features, "], found [", absl::StrJoin(view.shape, ", "), "]"));
     }
-    Hash(name, view, digest);
-    MIDLAYER_ASSIGN_OR_RETURN(const at::Tensor stored, Mapped(name, view));
-    (is_bias ? linear.bias : linear.weight) =
-        stored.to(options.device, at::kFloat, /*non_blocking=*/false, /*copy=*/true);
+    HashTensor(name, view, digest);
+    MIDLAYER_ASSIGN_OR_RETURN((is_bias ? linear.bias : linear.weight),
+                              CopyTensor(name, view, options.device, at::kFloat));
   }
   if (!linear.weight.defined() || linear.bias.defined() != spec.bias) {
     return absl::InvalidArgumentError(absl::StrCat(spec.directory.string(), ": expected tensors linear.weight",

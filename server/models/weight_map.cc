@@ -240,7 +240,7 @@ absl::StatusOr<BoundWeights> Bind(const WeightMap& map, const ArchSpec& spec,
                                                      ShapeText(expected), ", found ", ShapeText(view.shape)));
     }
     if (param.layer > max_layer) continue;  // checked, but never read
-    if (!bound.emplace(param, BoundTensor{name, inner, &view, layout}).second) {
+    if (!bound.emplace(param, BoundTensor{name, &view, layout}).second) {
       return absl::InvalidArgumentError(
           absl::StrCat(view.file, ": tensor ", name, ": a second tensor for the same place"));
     }

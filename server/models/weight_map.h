@@ -84,10 +84,9 @@ std::string_view WithoutPrefix(const WeightMap& map, std::string_view name);
 // Whether the tensor of this name, which has no prefix, is left out on purpose.
 bool IsIgnored(const WeightMap& map, std::string_view name);
 
-// A tensor of the checkpoint: its name there, its name without a prefix, and how it is laid out.
+// A tensor of the checkpoint with its name there.
 struct BoundTensor {
   std::string_view name;
-  std::string_view inner_name;
   const TensorView* view = nullptr;
   Layout layout = Layout::kPlain;
 };

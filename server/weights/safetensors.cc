@@ -59,16 +59,17 @@ absl::StatusOr<absl::Span<const std::byte>> Map(const std::filesystem::path& pat
   return absl::Span<const std::byte>(static_cast<const std::byte*>(data), size);
 }
 
-// What the callback below fills in.
+// What the callbacks below fill in.
 struct Collector {
   absl::Span<const std::byte> mapping;
   const std::string* file;
   std::map<std::string, TensorView>* tensors;
+  std::map<std::string, std::string>* metadata;
   absl::Status status;
 };
 
-// noexcept: an exception must not unwind through Rust.
-void Collect(void* context, const MidlayerTensor* tensor) noexcept {
+// noexcept, both: an exception must not unwind through Rust.
+void CollectTensor(void* context, const MidlayerTensor* tensor) noexcept {
   auto* const collector = static_cast<Collector*>(context);
   const std::string name(tensor->name, tensor->name_size);
   TensorView view;
@@ -88,6 +89,10 @@ void Collect(void* context, const MidlayerTensor* tensor) noexcept {
   collector->tensors->emplace(name, std::move(view));
 }
 
+void CollectMetadata(void* context, const char* key, size_t key_size, const char* value, size_t value_size) noexcept {
+  static_cast<Collector*>(context)->metadata->emplace(std::string(key, key_size), std::string(value, value_size));
+}
+
 }  // namespace
 
 SafetensorsFile::SafetensorsFile(absl::Span<const std::byte> mapping) : mapping_(mapping) {}
@@ -103,10 +108,11 @@ absl::StatusOr<std::unique_ptr<SafetensorsFile>> SafetensorsFile::Open(const std
 }
 
 absl::Status SafetensorsFile::ReadHeader(const std::string& file) {
-  Collector collector = {.mapping = mapping_, .file = &file, .tensors = &tensors_, .status = absl::OkStatus()};
+  Collector collector = {
+      .mapping = mapping_, .file = &file, .tensors = &tensors_, .metadata = &metadata_, .status = absl::OkStatus()};
   char* error = nullptr;
-  if (!midlayer_safetensors_read(reinterpret_cast<const uint8_t*>(mapping_.data()), mapping_.size(), &Collect,
-                                 &collector, &error)) {
+  if (!midlayer_safetensors_read(reinterpret_cast<const uint8_t*>(mapping_.data()), mapping_.size(), &CollectTensor,
+                                 &CollectMetadata, &collector, &error)) {
     absl::Status status =
         absl::InvalidArgumentError(absl::StrCat("expected a safetensors file of ", mapping_.size(), " bytes: ", error));
     midlayer_error_free(error);

@@ -58,6 +58,9 @@ class SafetensorsFile {
   // By name. The views live as long as this object.
   const std::map<std::string, TensorView>& tensors() const { return tensors_; }
 
+  // The header's `__metadata__`; empty where there is none.
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+
   // Gives back the memory of the pages that lie wholly in `view`; touching them again reads the file again. For a
   // tensor that was copied to its place. Does nothing for a view of another file.
   void Release(const TensorView& view) const;
@@ -65,12 +68,13 @@ class SafetensorsFile {
  private:
   explicit SafetensorsFile(absl::Span<const std::byte> mapping);
 
-  // Fills tensors_ from the mapping.
+  // Fills tensors_ and metadata_ from the mapping.
   absl::Status ReadHeader(const std::string& file);
 
   // Constant after Open().
   const absl::Span<const std::byte> mapping_;
   std::map<std::string, TensorView> tensors_;
+  std::map<std::string, std::string> metadata_;
 };
 
 }  // namespace midlayer

@@ -144,12 +144,14 @@ TEST(InfoTest, Block) {
   model.set_max_layer(4);
   model.set_hidden_size(384);
   model.set_default_pooling(v1::POOLING_MEAN);
+  model.set_attention("bidirectional");
   (*model.mutable_prompts())["query"] = "query: ";
   model.set_default_prompt_name("query");
   model.add_fingerprints("abc");
   EXPECT_THAT(FormatModel(model), HasSubstr("model         all-MiniLM-L6-v2 (bert)\n"
                                             "layers        0 (embeddings) to 4 are loaded, of 6\n"
                                             "dimensions    384\n"
+                                            "attention     bidirectional\n"
                                             "pooling       mean\n"));
   EXPECT_THAT(FormatModel(model), HasSubstr("prompt        query (default): \"query: \"\n"));
   EXPECT_THAT(FormatModel(model), HasSubstr("selection     none: requests without a layer get layer 4\n"));

@@ -30,6 +30,7 @@ const std::map<std::string, Handler>& RepresentationHandlers();
 const std::map<std::string, Handler>& ViewHandlers();
 const std::map<std::string, Handler>& LabelledHandlers();
 const std::map<std::string, Handler>& StatisticsHandlers();
+const std::map<std::string, Handler>& PoolingHandlers();
 
 // A number of a golden file: "NaN", "Infinity" and "-Infinity" are strings there.
 inline double Number(const nlohmann::json& value) {

@@ -22,7 +22,7 @@ fs::path ReferenceDirectory() {
 
 Handler HandlerOf(const std::string& metric) {
   for (const auto* handlers :
-       {&RepresentationHandlers(), &ViewHandlers(), &LabelledHandlers(), &StatisticsHandlers()}) {
+       {&RepresentationHandlers(), &ViewHandlers(), &LabelledHandlers(), &StatisticsHandlers(), &PoolingHandlers()}) {
     if (const auto found = handlers->find(metric); found != handlers->end()) return found->second;
   }
   return nullptr;
@@ -56,6 +56,7 @@ void RunFolder(const std::string& name) {
 
 TEST(ReferenceTest, LayerByLayer) { RunFolder("layer_by_layer"); }
 TEST(ReferenceTest, Statistics) { RunFolder("statistics"); }
+TEST(ReferenceTest, Pooling) { RunFolder("pooling"); }
 
 }  // namespace
 }  // namespace midlayer::reference

@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <random>
 #include <string>
 #include <utility>
@@ -79,6 +80,21 @@ TEST(SafetensorsTest, ReadsTensors) {
   EXPECT_EQ(tensors.at("ids").type, TensorType::kInt64);
   EXPECT_THAT(tensors.at("ids").shape, IsEmpty());
   EXPECT_EQ(tensors.at("ids").data.size(), 8u);
+}
+
+TEST(SafetensorsTest, ReadsMetadata) {
+  const std::pair<std::string_view, std::map<std::string, std::string>> cases[] = {
+      {R"({"__metadata__":{"format":"pt"}})", {{"format", "pt"}}},
+      {R"({"__metadata__":{"a":"","":"b","\u00e9":"\ud83d\ude00"}})", {{"a", ""}, {"", "b"}, {"é", "😀"}}},
+      {R"({"__metadata__":{}})", {}},
+      {"{}", {}},
+  };
+  const TempDir dir;
+  for (const auto& [header, expected] : cases) {
+    const auto file = SafetensorsFile::Open(dir.Write("t", SafetensorsBytes(header, "")));
+    ASSERT_TRUE(file.ok()) << file.status();
+    EXPECT_EQ((*file)->metadata(), expected) << header;
+  }
 }
 
 TEST(SafetensorsTest, Types) {

@@ -54,12 +54,17 @@ impl<'de> Visitor<'de> for UniqueKeys {
     }
 }
 
-fn read(file: &[u8]) -> Result<Vec<Tensor>, String> {
-    let (header_size, metadata) = SafeTensors::read_metadata(file).map_err(|e| e.to_string())?;
+struct Header {
+    tensors: Vec<Tensor>,
+    metadata: Vec<(String, String)>,
+}
+
+fn read(file: &[u8]) -> Result<Header, String> {
+    let (header_size, header) = SafeTensors::read_metadata(file).map_err(|e| e.to_string())?;
     let data = LENGTH_SIZE + header_size;
     let mut json = serde_json::Deserializer::from_slice(&file[LENGTH_SIZE..data]);
     json.deserialize_map(UniqueKeys).map_err(|e| e.to_string())?;
-    let mut tensors: Vec<Tensor> = metadata
+    let mut tensors: Vec<Tensor> = header
         .tensors()
         .into_iter()
         .map(|(name, info)| Tensor {
@@ -74,21 +79,26 @@ fn read(file: &[u8]) -> Result<Vec<Tensor>, String> {
     if let Some(tensor) = tensors.iter().find(|t| t.begin > t.end || t.end > file.len()) {
         return Err(format!("tensor `{}`: expected its data inside the file", tensor.name));
     }
-    Ok(tensors)
+    let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
+    Ok(Header { tensors, metadata })
 }
 
 #[no_mangle]
 pub unsafe extern "C" fn midlayer_safetensors_read(
     file: *const u8,
     size: usize,
-    callback: extern "C" fn(*mut c_void, *const MidlayerTensor),
+    tensor_callback: extern "C" fn(*mut c_void, *const MidlayerTensor),
+    metadata_callback: extern "C" fn(*mut c_void, *const c_char, usize, *const c_char, usize),
     context: *mut c_void,
     error: *mut *mut c_char,
 ) -> bool {
-    let Some(tensors) = guard(error, || read(unsafe { bytes(file, size) })) else {
+    let Some(header) = guard(error, || read(unsafe { bytes(file, size) })) else {
         return false;
     };
-    for tensor in &tensors {
+    for (key, value) in &header.metadata {
+        metadata_callback(context, key.as_ptr().cast(), key.len(), value.as_ptr().cast(), value.len());
+    }
+    for tensor in &header.tensors {
         let view = MidlayerTensor {
             name: tensor.name.as_ptr().cast(),
             name_size: tensor.name.len(),
@@ -99,7 +109,7 @@ pub unsafe extern "C" fn midlayer_safetensors_read(
             begin: tensor.begin,
             end: tensor.end,
         };
-        callback(context, &view);
+        tensor_callback(context, &view);
     }
     true
 }
