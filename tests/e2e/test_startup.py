@@ -20,8 +20,8 @@ class StartUp(harness.TestCase):
         with Server("bert", "--max-waiting-texts", "1000") as server:
             self.assertRegex(server.block[0], r"^midlayer \d+\.\d+\.\d+$")
             facts = server.facts
-            self.assertEqual(list(facts), ["model", "fingerprint", "layers", "width", "dtype", "device", "pooling",
-                                           "limits", "memory", "selections", "grpc", "metrics"])
+            self.assertEqual(list(facts), ["model", "fingerprint", "layers", "width", "dtype", "device", "attention",
+                                           "pooling", "adapters", "limits", "memory", "selections", "grpc", "metrics"])
             self.assertEqual(facts["model"], "bert (bert)")
             self.assertRegex(facts["fingerprint"], r"^[0-9a-f]{64}$")
             self.assertEqual((facts["layers"], facts["width"]), ("3", "32"))
@@ -32,6 +32,16 @@ class StartUp(harness.TestCase):
             self.assertRegex(facts["grpc"], r"^127\.0\.0\.1:[1-9]\d+$")
             self.assertRegex(facts["metrics"], r"^http://127\.0\.0\.1:[1-9]\d+/metrics$")
             self.assertEqual(server.errors(), "")
+
+    def test_a_decoder_with_adapters_and_without_its_mask(self):
+        adapters = [harness.SOURCE / f"tests/golden/models/llama_adapter_{name}" for name in ("all", "rs")]
+        flags = [f"--adapter={adapter}" for adapter in adapters]
+        with Server("llama", *flags, "--attention=bidirectional") as server, Server("llama") as plain:
+            facts = server.facts
+            self.assertEqual((facts["attention"], facts["pooling"]), ("bidirectional", "mean"))
+            self.assertEqual(facts["adapters"], ", ".join(map(str, adapters)))
+            self.assertEqual((plain.facts["attention"], plain.facts["pooling"]), ("causal", "last"))
+            self.assertNotEqual(facts["fingerprint"], plain.facts["fingerprint"])
 
     def test_json_logs_are_one_object_a_line_also_with_quotes_in_a_message(self):
         with Server("bert", "--log-format", "json", "--log-level", "debug") as server:
