@@ -74,9 +74,10 @@ absl::StatusOr<LoadedModel> LoadModel(const LoadOptions& options) {
   MIDLAYER_ASSIGN_OR_RETURN(const WeightFiles weights, WeightFiles::Open(info.description.directory));
   absl::StatusOr<std::unique_ptr<Transformer>> transformer;
   MIDLAYER_RETURN_IF_ERROR(CatchTorch([&] {
-    transformer =
-        Transformer::Load(info.description, weights, {.max_layer = options.max_layer, .device = device, .dtype = dtype, .adapters = options.adapters},
-                          BaseDigest(info.description, tokenizer_json, options.dtype));
+    transformer = Transformer::Load(
+        info.description, weights,
+        {.max_layer = options.max_layer, .device = device, .dtype = dtype, .adapters = options.adapters},
+        BaseDigest(info.description, tokenizer_json, options.dtype));
   }));
   MIDLAYER_RETURN_IF_ERROR(transformer.status());
   MIDLAYER_RETURN_IF_ERROR(WarmUp(**transformer));

@@ -16,10 +16,10 @@ class Transformer;
 
 struct LoadOptions {
   std::string directory;
-  std::string device = "auto";    // see OpenDevice()
-  std::string dtype = "float32";  // see ParseDtype()
-  int max_layer = -1;             // -1: all
-  int threads = 0;                // of libtorch; 0: one a processor
+  std::string device = "auto";        // see OpenDevice()
+  std::string dtype = "float32";      // see ParseDtype()
+  int max_layer = -1;                 // -1: all
+  int threads = 0;                    // of libtorch; 0: one a processor
   std::vector<std::string> adapters;  // directories of LoRA adapters, merged in this order
   DescriptionOverrides overrides;
 };
