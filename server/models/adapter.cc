@@ -273,14 +273,15 @@ absl::Status CheckWeight(const std::string& module, const LoraDelta& delta, cons
   return absl::OkStatus();
 }
 
-}  // namespace
-
+// What changes the merged weight: factors and scale, but no name.
 void HashDelta(const LoraDelta& delta, Sha256& digest) {
   digest.Update(
       absl::StrCat("|lora ", absl::Hex(std::bit_cast<uint64_t>(delta.scale)), delta.fan_in_fan_out ? "t" : ""));
   HashTensor(delta.a, digest);
   HashTensor(delta.b, digest);
 }
+
+}  // namespace
 
 absl::StatusOr<Adapter> Adapter::Open(const fs::path& directory) {
   std::error_code ignored;

@@ -23,9 +23,6 @@ struct LoraDelta {
   bool fan_in_fan_out = false;  // the weight is stored as (in, out), so the delta is added transposed
 };
 
-// Hashes what changes the merged weight: factors and scale, but no name.
-void HashDelta(const LoraDelta& delta, Sha256& digest);
-
 // By the checkpoint's own name of the weight.
 using BoundDeltas = std::map<std::string, LoraDelta>;
 

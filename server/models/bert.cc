@@ -8,11 +8,7 @@ ArchSpec ParseBert(ConfigReader& config) {
   const std::string positions = config.StringOr("position_embedding_type", "absolute");
   if (positions != "absolute") config.Fail("position_embedding_type", "absolute", positions);
   ArchSpec spec;
-  spec.layers = ReadLayers(config);
-  spec.hidden = config.Int("hidden_size");
-  ReadHeads(config, spec);
-  spec.intermediate = config.Int("intermediate_size");
-  spec.vocabulary = config.Int("vocab_size");
+  ReadSizes(config, spec);
   spec.positions = config.IntOr("max_position_embeddings", 512, 1);
   spec.token_types = config.IntOr("type_vocab_size", 2, 1);
   spec.norm_epsilon = config.DoubleOr("layer_norm_eps", 1e-12);

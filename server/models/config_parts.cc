@@ -69,6 +69,9 @@ void ReadScaling(ConfigReader& rope, int positions, RopeSpec& spec) {
   spec.original_positions = of_original ? rope.IntOr("original_max_position_embeddings", positions, 1) : positions;
   const double reached = static_cast<double>(positions) / spec.original_positions;
   spec.factor = rope.DoubleOr("factor", spec.scaling == RopeScaling::kYarn ? reached : 0);
+  if (spec.scaling == RopeScaling::kDynamic && spec.dims < 4) {
+    rope.Fail("rope_type", "one other than dynamic where 2 numbers of a head are turned", type);
+  }
   if (spec.factor < 1) rope.Fail("factor", "a number of at least 1", absl::StrCat(spec.factor));
   if (!of_original) return;
   if (spec.scaling == RopeScaling::kLlama3) {
@@ -115,6 +118,19 @@ void ReadHeads(ConfigReader& config, ArchSpec& spec, const char* key) {
                 absl::StrCat(spec.hidden));
   }
   spec.head_size = config.IntOr("head_dim", std::max(1, spec.hidden / spec.heads), 1);
+  if (int64_t{spec.heads} * spec.head_size > ConfigReader::kMaxInt) {
+    config.Fail("head_dim", absl::StrCat("at most 2^28 numbers for the ", spec.heads, " attention heads together"),
+                absl::StrCat(spec.head_size));
+    spec.head_size = 1;
+  }
+}
+
+void ReadSizes(ConfigReader& config, ArchSpec& spec) {
+  spec.layers = ReadLayers(config);
+  spec.hidden = config.Int("hidden_size");
+  ReadHeads(config, spec);
+  spec.intermediate = config.Int("intermediate_size");
+  spec.vocabulary = config.Int("vocab_size");
 }
 
 void FillAttention(ArchSpec& spec, int rope) {
@@ -163,6 +179,14 @@ std::vector<bool> ReadSlidingBlocks(ConfigReader& config, int layers, bool (*fal
     sliding.push_back(Named(config, "layer_types", kTypes, type.is_string() ? type.get<std::string>() : type.dump()));
   }
   return sliding;
+}
+
+void SetWindows(ArchSpec& spec, const std::vector<bool>& sliding, int window, int rope) {
+  for (size_t block = 0; block < sliding.size(); ++block) {
+    if (!sliding[block]) continue;
+    spec.attention[block].window = window;
+    spec.attention[block].rope = rope;
+  }
 }
 
 }  // namespace midlayer

@@ -23,6 +23,9 @@ int ReadLayers(ConfigReader& config, const char* key = "num_hidden_layers");
 // Where they are absent, keys and values have as many heads as queries, and hidden is shared out among these.
 void ReadHeads(ConfigReader& config, ArchSpec& spec, const char* key = "num_attention_heads");
 
+// Sets layers, hidden, heads, intermediate and vocabulary from the keys that most architectures have for them.
+void ReadSizes(ConfigReader& config, ArchSpec& spec);
+
 // Fills spec.attention with as many blocks as there are layers: no window, `rope`, scores scaled by head_size^-1/2.
 void FillAttention(ArchSpec& spec, int rope);
 
@@ -42,6 +45,9 @@ RopeSpec ReadRope(ConfigReader& config, ArchSpec& spec, const RopeDefaults& defa
 // Which blocks see a window only, from layer_types; where that is absent, by `fallback` (block from 0).
 std::vector<bool> ReadSlidingBlocks(ConfigReader& config, int layers, bool (*fallback)(int block, int parameter),
                                     int parameter);
+
+// Gives each block that slides (one flag for each) its window, and the rope of windowed blocks.
+void SetWindows(ArchSpec& spec, const std::vector<bool>& sliding, int window, int rope);
 
 }  // namespace midlayer
 

@@ -9,10 +9,6 @@
 
 namespace midlayer {
 
-namespace {
-constexpr int kMaxInt = 1 << 30;  // beyond any model; keeps products of two inside 64 bits
-}
-
 absl::StatusOr<ConfigReader> ConfigReader::Open(const std::filesystem::path& file) {
   std::ifstream stream(file, std::ios::binary);
   if (!stream) return absl::NotFoundError(absl::StrCat(file.string(), ": file not found or not readable"));

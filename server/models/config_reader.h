@@ -24,7 +24,8 @@ class ConfigReader {
   ConfigReader(std::string file, nlohmann::json json) : file_(std::move(file)), json_(std::move(json)) {}
 
   bool Has(const char* key) const { return json_.contains(key) && !json_[key].is_null(); }
-  // Required. An integer from `min` to 2^30.
+  // Required. An integer from `min` to kMaxInt, of which products by small factors are still an int.
+  static constexpr int kMaxInt = 1 << 28;
   int Int(const char* key, int min = 1);
   // The fallback where the key is absent or null.
   int IntOr(const char* key, int fallback, int min = 0);

@@ -14,11 +14,7 @@ bool AllButEvery(int block, int pattern) { return (block + 1) % pattern != 0; }
 
 ArchSpec ParseGemma3(ConfigReader& config) {
   ArchSpec spec;
-  spec.layers = ReadLayers(config);
-  spec.hidden = config.Int("hidden_size");
-  ReadHeads(config, spec);
-  spec.intermediate = config.Int("intermediate_size");
-  spec.vocabulary = config.Int("vocab_size");
+  ReadSizes(config, spec);
   spec.positions = config.IntOr("max_position_embeddings", 131072, 1);
   spec.embedding_scale = std::sqrt(static_cast<double>(spec.hidden));
   spec.norm = NormKind::kRmsPlusOne;
@@ -40,13 +36,10 @@ ArchSpec ParseGemma3(ConfigReader& config) {
   const int window = config.IntOr("sliding_window", 4096, 1);
   const std::vector<bool> sliding =
       ReadSlidingBlocks(config, spec.layers, AllButEvery, config.IntOr("sliding_window_pattern", 6, 1));
-  for (int block = 0; block < spec.layers; ++block) {
-    AttentionSpec& attention = spec.attention[static_cast<size_t>(block)];
-    attention.scale = 1 / std::sqrt(config.DoubleOr("query_pre_attn_scalar", 256));
-    if (!sliding[static_cast<size_t>(block)]) continue;
-    attention.rope = 1;
-    attention.window = both ? window / 2 + 1 : window;  // in both directions it is the width of both halves
-  }
+  SetWindows(spec, sliding, both ? window / 2 + 1 : window, 1);  // in both directions it is the width of both halves
+  const double scalar = config.DoubleOr("query_pre_attn_scalar", 256);
+  if (!(scalar > 0)) config.Fail("query_pre_attn_scalar", "a number above 0", std::to_string(scalar));
+  for (AttentionSpec& block : spec.attention) block.scale = 1 / std::sqrt(scalar);
   return spec;
 }
 

@@ -6,11 +6,7 @@ namespace midlayer {
 
 ArchSpec ParseGptNeoX(ConfigReader& config) {
   ArchSpec spec;
-  spec.layers = ReadLayers(config);
-  spec.hidden = config.Int("hidden_size");
-  ReadHeads(config, spec);
-  spec.intermediate = config.Int("intermediate_size");
-  spec.vocabulary = config.Int("vocab_size");
+  ReadSizes(config, spec);
   spec.positions = config.IntOr("max_position_embeddings", 2048, 1);
   spec.norm_epsilon = config.DoubleOr("layer_norm_eps", 1e-5);
   spec.block_form = config.BoolOr("use_parallel_residual", true) ? BlockForm::kParallel : BlockForm::kPreNorm;

@@ -5,19 +5,10 @@
 namespace midlayer {
 
 ArchSpec ParseGptJ(ConfigReader& config) {
-  ArchSpec spec;
-  spec.layers = ReadLayers(config, "n_layer");
-  spec.hidden = config.Int("n_embd");
-  ReadHeads(config, spec, "n_head");
-  spec.intermediate = config.IntOr("n_inner", 4 * spec.hidden, 1);
-  spec.vocabulary = config.Int("vocab_size");
+  ArchSpec spec = ParseGpt2(config);
   spec.positions = config.IntOr("n_positions", 2048, 1);
-  spec.norm_epsilon = config.DoubleOr("layer_norm_epsilon", 1e-5);
   spec.block_form = BlockForm::kParallelShared;
-  spec.final_norm = true;
   spec.qkv_bias = spec.attention_out_bias = false;
-  spec.activation = ParseActivation(config, "activation_function", "gelu_new");
-  spec.direction = AttentionDirection::kCausal;
   spec.position_rule = PositionRule::kNone;
   const int dims = config.Has("rotary_dim") ? config.Int("rotary_dim", 2) : spec.head_size;
   if (dims % 2 != 0 || dims > spec.head_size) {

@@ -14,20 +14,14 @@ void ReadQwenWindows(ConfigReader& config, ArchSpec& spec) {
   const bool used = config.BoolOr("use_sliding_window", false);
   const std::vector<bool> sliding =
       ReadSlidingBlocks(config, spec.layers, FromBlockOn, used ? config.IntOr("max_window_layers", 28) : spec.layers);
-  for (int block = 0; block < spec.layers; ++block) {
-    if (sliding[static_cast<size_t>(block)] && used) spec.attention[static_cast<size_t>(block)].window = window;
-  }
+  if (used) SetWindows(spec, sliding, window, 0);
 }
 
 }  // namespace
 
 ArchSpec ParseLlama(ConfigReader& config) {
   ArchSpec spec;
-  spec.layers = ReadLayers(config);
-  spec.hidden = config.Int("hidden_size");
-  ReadHeads(config, spec);
-  spec.intermediate = config.Int("intermediate_size");
-  spec.vocabulary = config.Int("vocab_size");
+  ReadSizes(config, spec);
   spec.positions = config.IntOr("max_position_embeddings", 2048, 1);
   spec.norm = NormKind::kRms;
   spec.norm_epsilon = config.DoubleOr("rms_norm_eps", 1e-6);

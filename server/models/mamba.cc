@@ -18,7 +18,12 @@ ArchSpec ParseMamba(ConfigReader& config) {
   spec.activation = ParseActivation(config, "hidden_act", "silu");
   spec.direction = AttentionDirection::kCausal;
   spec.position_rule = PositionRule::kNone;
-  spec.mamba.inner = static_cast<int>(config.DoubleOr("expand", 2) * spec.hidden);
+  const double inner = config.DoubleOr("expand", 2) * spec.hidden;
+  if (!(inner >= 1 && inner <= ConfigReader::kMaxInt)) {
+    config.Fail("expand", "a factor of hidden_size that makes 1 to 2^28 channels", std::to_string(inner));
+    return spec;
+  }
+  spec.mamba.inner = static_cast<int>(inner);
   spec.mamba.state = config.IntOr("state_size", 16, 1);
   spec.mamba.conv_kernel = config.IntOr("conv_kernel", 4, 1);
   const bool automatic = !config.Has("time_step_rank") || config.json()["time_step_rank"] == "auto";

@@ -11,11 +11,7 @@ bool NotEvery(int block, int every) { return block % every != 0; }
 
 ArchSpec ParseModernBert(ConfigReader& config) {
   ArchSpec spec;
-  spec.layers = ReadLayers(config);
-  spec.hidden = config.Int("hidden_size");
-  ReadHeads(config, spec);
-  spec.intermediate = config.Int("intermediate_size");
-  spec.vocabulary = config.Int("vocab_size");
+  ReadSizes(config, spec);
   spec.positions = config.IntOr("max_position_embeddings", 8192, 1);
   spec.embedding_norm = true;
   spec.norm_epsilon = config.DoubleOr("norm_eps", 1e-5);
@@ -35,11 +31,7 @@ ArchSpec ParseModernBert(ConfigReader& config) {
   const int window = config.IntOr("local_attention", 128, 1) / 2 + 1;  // half of it on each side
   const std::vector<bool> sliding =
       ReadSlidingBlocks(config, spec.layers, NotEvery, config.IntOr("global_attn_every_n_layers", 3, 1));
-  for (int block = 0; block < spec.layers; ++block) {
-    if (!sliding[static_cast<size_t>(block)]) continue;
-    spec.attention[static_cast<size_t>(block)].window = window;
-    spec.attention[static_cast<size_t>(block)].rope = 1;
-  }
+  SetWindows(spec, sliding, window, 1);
   return spec;
 }
 
