@@ -52,19 +52,24 @@ void AddModelFlags(CLI::App& app, Flags& flags, std::string& pooling, std::strin
       ->check(CLI::Validator(CLI::NonNegativeNumber).description(""));
   group
       .Add("--default-pooling", pooling, "NAME",
-           "Pooling where a request names none: cls, mean, last, max or weighted_mean; empty takes the model's own "
-           "(1_Pooling/config.json), else last for causal attention and mean for bidirectional.")
+           "Pooling where a request names none: cls, mean, last, max, weighted_mean, or with a --pooling-head "
+           "trained_last or trained_multi; empty takes the model's own (1_Pooling/config.json), else last for causal "
+           "attention and mean for bidirectional.")
       ->check([](const std::string& name) {
-        return name.empty() || ParsePooling(name) ? std::string()
-                                                  : "expected cls, mean, last, max or weighted_mean, found " + name;
+        return name.empty() || ParsePooling(name)
+                   ? std::string()
+                   : "expected cls, mean, last, max, weighted_mean, trained_last or trained_multi, found " + name;
       });
   group
       .Add("--adapter", flags.load.adapters, "DIR",
            "LoRA adapter of PEFT (adapter_config.json, adapter_model.safetensors), merged into the weights; may be "
-           "given "
-           "several times, and is merged in that order. Changes the fingerprint.")
+           "given several times, and is merged in that order. Changes the fingerprint.")
       ->allow_extra_args(false)
       ->delimiter(',');
+  group.Add("--pooling-head", flags.load.pooling_head, "FILE",
+            "Trained pooling head (safetensors, made by tools/convert_pooling_head.py), served as the pooling "
+            "trained_last or trained_multi. Its model and its attention must be the served ones. Changes the "
+            "fingerprint.");
   group
       .Add("--attention", attention, "auto|bidirectional",
            "auto: as the architecture has it. bidirectional removes the causal mask of a decoder, for checkpoints that "
@@ -75,11 +80,20 @@ void AddModelFlags(CLI::App& app, Flags& flags, std::string& pooling, std::strin
 void AddDeviceFlags(CLI::App& app, Flags& flags) {
   Group group(app, "Device");
   group.Add("--device", flags.load.device, "NAME",
-            "cpu, cuda, cuda:N, or auto: a GPU where there is one, else the CPU.");
+            "cpu, cuda, cuda:N, several GPUs as cuda:0,cuda:1 (each has all of the model), or auto: a GPU where there "
+            "is one, else the CPU.");
   group.Add("--dtype", flags.load.dtype, "NAME",
             "float32, bfloat16 or float16, for weights and matrix products; the residual stream and norms stay "
             "float32. Half the memory and up to several times the speed where the processor has instructions for it, "
             "against a cosine to float32 of about 0.9999. Changes the fingerprint.");
+  group.Add("--pure-low-precision", flags.load.pure_low_precision, "true|false",
+            "Keep the residual stream and norms in --dtype too. Less memory traffic on a GPU, against a cosine to "
+            "float32 of about 0.998. Changes the fingerprint.");
+  group
+      .Add("--streams", flags.streams, "N",
+           "Batches under way on one GPU, each on a stream of its own: while one is computed, the next is copied and "
+           "started. Each takes memory for its activations. A CPU has one.")
+      ->check(CLI::Range(1, 16).description(""));
   group
       .Add("--threads", flags.load.threads, "N",
            "Threads of one matrix product; 0: one for each processor. Fewer leave room for other processes: two that "
@@ -142,6 +156,10 @@ void AddSelectionFlags(CLI::App& app, Flags& flags) {
   group.Add("--selection-required", flags.selections.required, "true|false",
             "Whether requests that name no layer are refused (UNAVAILABLE) while the store could not be read since the "
             "start. false answers them with the last layer, perhaps another than other servers do.");
+  group.Add("--trim-to-selection", flags.trim_to_selection, "true|false",
+            "At the start, load no layer above that of the promoted selection, where there is one. Memory and the time "
+            "to start fall with it; deeper layers cannot be asked for or scored, and after a deeper selection is "
+            "promoted this server refuses requests without a layer until it is started again.");
   group.Add("--datasets", flags.score_limits.directory, "DIR",
             "Directory of data sets that ScoreLayers may name: NAME.jsonl, one Example in JSON a line. Empty: none.");
   group

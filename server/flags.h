@@ -18,6 +18,8 @@ std::string StateDirectory();
 
 struct Flags {
   LoadOptions load;
+  bool trim_to_selection = false;
+  int streams = 2;  // of one GPU
   Engine::Options engine;
   RequestLimits limits;
   ScoreLimits score_limits;

@@ -69,15 +69,28 @@ int64_t ResidentMebibytes() {
   return resident * sysconf(_SC_PAGESIZE) / (1 << 20);
 }
 
-// The store of this model's selections. Servers that loaded more or fewer of its layers share them: what the model is
-// called there is the fingerprint of its embeddings.
-absl::StatusOr<std::unique_ptr<SelectionStore>> OpenSelections(const Flags& flags, const ModelInfo& model) {
+// The store of a model's selections. Servers that loaded more or fewer of its layers share them: what the model is
+// called there is the fingerprint of its layer 0.
+absl::StatusOr<std::unique_ptr<SelectionStore>> OpenSelections(const Flags& flags, const std::string& fingerprint) {
   const std::string scope = flags.selection_scope.empty() ? "" : flags.selection_scope + ".";
   absl::StatusOr<std::unique_ptr<SelectionStore>> store =
-      OpenStore(flags.selection_store, scope + model.fingerprints[0].substr(0, 32),
+      OpenStore(flags.selection_store, scope + fingerprint.substr(0, 32),
                 {.on_damaged = [](std::string_view what) { spdlog::warn("selection store: {}", std::string(what)); }});
   if (!store.ok()) return Annotate(store.status(), "--selection-store");
   return store;
+}
+
+// The layer of the promoted selection; -1 where there is none, or where the store does not say.
+int PromotedLayer(const Flags& flags, const std::string& fingerprint) {
+  const absl::StatusOr<SelectionRecord> record = [&]() -> absl::StatusOr<SelectionRecord> {
+    MIDLAYER_ASSIGN_OR_RETURN(const std::unique_ptr<SelectionStore> store, OpenSelections(flags, fingerprint));
+    MIDLAYER_ASSIGN_OR_RETURN(const std::string id, store->Promoted());
+    if (id.empty()) return absl::NotFoundError("no selection is promoted");
+    return store->Get(id);
+  }();
+  if (record.ok()) return record->layer;
+  spdlog::info("--trim-to-selection: all layers are loaded: {}", std::string(record.status().message()));
+  return -1;
 }
 
 // What operators want to see first: name and value.
@@ -96,6 +109,7 @@ std::vector<std::pair<std::string, std::string>> StartUpFacts(const Flags& flags
       {"attention", AttentionDirectionName(arch.direction)},
       {"pooling", std::string(PoolingName(model.description.default_pooling))},
       {"adapters", flags.load.adapters.empty() ? "none" : fmt::format("{}", fmt::join(flags.load.adapters, ", "))},
+      {"head", flags.load.pooling_head.empty() ? "none" : flags.load.pooling_head},
       {"limits", fmt::format("{} tokens and {} bytes a text, {} texts a request, {} tokens a batch, {} texts waiting",
                              model.description.max_tokens, flags.limits.max_text_bytes, flags.limits.max_texts,
                              flags.engine.batch_tokens, flags.engine.max_waiting.texts)},
@@ -147,6 +161,9 @@ int Main(int argc, char** argv) {
   if (const std::optional<int> code = ParseFlags(argc, argv, &flags)) return *code;
   SetUpLog(flags);
   const StopSignals signals;
+  if (flags.trim_to_selection) {
+    flags.load.enough_layers = [&flags](const std::string& fingerprint) { return PromotedLayer(flags, fingerprint); };
+  }
   absl::StatusOr<LoadedModel> model = LoadModel(flags.load);
   if (!model.ok()) return Fail(kExitUnusable, model.status());
   const ModelInfo& info = model->info;
@@ -166,9 +183,10 @@ int Main(int argc, char** argv) {
   }
 
   flags.engine.include_prompt = info.description.include_prompt;
-  Engine engine(flags.engine, model->tokenizer.get(), MakeTorchRunner(model->transformer, &telemetry), &telemetry);
+  Engine engine(flags.engine, model->tokenizer.get(), MakeTorchRunners(model->replicas, flags.streams, &telemetry),
+                &telemetry);
   const std::unique_ptr<Scorer> scorer = MakeTorchScorer(&engine, &info, model->tokenizer.get(), flags.scorer);
-  absl::StatusOr<std::unique_ptr<SelectionStore>> store = OpenSelections(flags, info);
+  absl::StatusOr<std::unique_ptr<SelectionStore>> store = OpenSelections(flags, info.fingerprints[0]);
   if (!store.ok()) return Fail(kExitUnusable, store.status());
   Selections selections(*std::move(store), &info, flags.selections, &telemetry);
   absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(flags.server, {.engine = &engine,

@@ -147,7 +147,8 @@ void Parser::AddEmbed() {
   vectors.Add("--layer", embed_layer_, "N", kLayerHelp)->capture_default_str()->check(CheckLayer);
   vectors.AddWord("--pooling", output.pooling, kPoolings,
                   "How the states of a text's tokens become one vector: the first token, the mean, the last token, the "
-                  "largest value of each dimension, or the mean weighted by position. Default: the model's own.");
+                  "largest value of each dimension, the mean weighted by position, or what a trained head of the "
+                  "server makes. Default: the model's own.");
   vectors
       .AddWord("--state", output.state, kStates,
                "normed applies the model's final norm to a middle layer too, as if the model ended there; raw does "

@@ -14,7 +14,9 @@ inline const std::map<std::string, v1::Pooling> kPoolings = {{"cls", v1::POOLING
                                                              {"mean", v1::POOLING_MEAN},
                                                              {"last", v1::POOLING_LAST},
                                                              {"max", v1::POOLING_MAX},
-                                                             {"weighted_mean", v1::POOLING_WEIGHTED_MEAN}};
+                                                             {"weighted_mean", v1::POOLING_WEIGHTED_MEAN},
+                                                             {"trained_last", v1::POOLING_TRAINED_LAST},
+                                                             {"trained_multi", v1::POOLING_TRAINED_MULTI}};
 inline const std::map<std::string, v1::State> kStates = {{"raw", v1::STATE_RAW}, {"normed", v1::STATE_NORMED}};
 inline const std::map<std::string, v1::Truncate> kTruncates = {
     {"none", v1::TRUNCATE_NONE}, {"left", v1::TRUNCATE_LEFT}, {"right", v1::TRUNCATE_RIGHT}};

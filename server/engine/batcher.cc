@@ -35,7 +35,7 @@ void Batcher::Push(std::vector<Row> rows) {
   changed_.notify_all();
 }
 
-void Batcher::PushBackground(std::function<void(bool run)> work) {
+void Batcher::PushBackground(BackgroundWork work) {
   {
     std::lock_guard lock(mutex_);
     if (!closed_) {
@@ -44,17 +44,17 @@ void Batcher::PushBackground(std::function<void(bool run)> work) {
       return;
     }
   }
-  work(false);
+  work(kNotRun);
 }
 
 std::optional<Work> Batcher::Next(bool background_is_due) {
   while (true) {
     std::unique_lock lock(mutex_);
-    runner_is_free_ = true;
+    ++free_runners_;
     changed_.notify_all();
     const auto background_may_run = [&] { return !background_.empty() && (background_is_due || NoRowsWait()); };
     changed_.wait(lock, [&] { return ahead_.has_value() || closed_ || background_may_run(); });
-    runner_is_free_ = false;
+    --free_runners_;
     if (closed_) return std::nullopt;
     if (background_may_run()) {
       Work work{.background = std::move(background_.front())};
@@ -68,10 +68,10 @@ std::optional<Work> Batcher::Next(bool background_is_due) {
 std::optional<Batch> Batcher::NextIfWaiting() {
   while (true) {
     std::unique_lock lock(mutex_);
-    runner_is_free_ = true;
+    ++free_runners_;
     changed_.notify_all();
     changed_.wait(lock, [this] { return ahead_.has_value() || closed_ || NoRowsWait(); });
-    runner_is_free_ = false;
+    --free_runners_;
     if (closed_ || !ahead_.has_value()) return std::nullopt;
     if (std::optional<Batch> batch = TakeAhead(lock)) return batch;
   }
@@ -94,7 +94,7 @@ void Batcher::AssembleLoop() {
   std::unique_lock lock(mutex_);
   while (true) {
     changed_.wait(lock, [this] {
-      const bool worth_it = queue_.HasFullBatch() || (runner_is_free_ && queue_.rows() > 0);
+      const bool worth_it = queue_.HasFullBatch() || (free_runners_ > 0 && queue_.rows() > 0);
       return closed_ || (!ahead_.has_value() && worth_it);
     });
     if (closed_) break;
@@ -125,14 +125,14 @@ void Batcher::AssembleLoop() {
 }
 
 void Batcher::Close() {
-  std::deque<std::function<void(bool)>> background;
+  std::deque<BackgroundWork> background;
   {
     std::lock_guard lock(mutex_);
     closed_ = true;
     background.swap(background_);
     changed_.notify_all();
   }
-  for (const auto& work : background) work(false);
+  for (const BackgroundWork& work : background) work(kNotRun);
   if (assembler_.joinable()) assembler_.join();
 }
 

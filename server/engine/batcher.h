@@ -16,16 +16,20 @@
 
 namespace midlayer {
 
-// Work for the runner: a batch, or (without rows) background work.
+// Called with the number of the runner that is to run it, or kNotRun where it is not to run any more.
+using BackgroundWork = std::function<void(int runner)>;
+inline constexpr int kNotRun = -1;
+
+// Work for a runner: a batch, or (without rows) background work.
 struct Work {
   Batch batch;
-  // Called with false where it is not to run any more.
-  std::function<void(bool run)> background;
+  BackgroundWork background;
 };
 
-// While the runner works, one batch is assembled ahead: as soon as enough waits to fill it. If less waits, the choice
-// is left until the runner is free, so that rows that arrive meanwhile come along and batches do not fall apart into
-// small ones. There is no timer: an idle runner gets whatever comes at once. Thread-safe.
+// For any number of runners, each with a thread. While all of them work, one batch is assembled ahead: as soon as
+// enough waits to fill it. If less waits, the choice is left until a runner is free, so that rows that arrive meanwhile
+// come along and batches do not fall apart into small ones. There is no timer: an idle runner gets whatever comes at
+// once. Thread-safe.
 class Batcher {
  public:
   using Clock = std::function<absl::Time()>;
@@ -38,16 +42,16 @@ class Batcher {
 
   void Push(std::vector<Row> rows);
 
-  // Work that the runner gets where no rows wait, or before them where its share is due. In order of arrival.
-  void PushBackground(std::function<void(bool run)> work);
+  // Work that a runner gets where no rows wait, or before them where its share is due. In order of arrival.
+  void PushBackground(BackgroundWork work);
 
   // Waits for the next work. Nothing once the batcher is closed. Rows of requests that ended while the batch lay ready
   // are not in it. `background_is_due`: background work, where there is any, goes before rows.
   std::optional<Work> Next(bool background_is_due = false);
-  // For the runner in the midst of background work: the next batch if rows wait, else nothing, at once.
+  // For a runner in the midst of background work: the next batch if rows wait, else nothing, at once.
   std::optional<Batch> NextIfWaiting();
 
-  // Ends what waits, and what is pushed later, with UNAVAILABLE (background work by calling it with false). Returns
+  // Ends what waits, and what is pushed later, with UNAVAILABLE (background work by calling it with kNotRun). Returns
   // when what waits has ended. For one thread.
   void Close();
 
@@ -71,8 +75,8 @@ class Batcher {
   BatchQueue queue_;
   std::optional<Batch> ahead_;  // the one slot
   bool assembling_ = false;     // the assembler has rows in its hands
-  std::deque<std::function<void(bool run)>> background_;
-  bool runner_is_free_ = false;  // a thread is in Next()
+  std::deque<BackgroundWork> background_;
+  int free_runners_ = 0;  // threads in Next() or NextIfWaiting()
   bool closed_ = false;
 
   std::thread assembler_;

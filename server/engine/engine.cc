@@ -27,20 +27,25 @@ struct Engine::Tokenizing {
   std::vector<Row> rows;  // each written by one thread
 };
 
-Engine::Engine(const Options& options, const Tokenizer* tokenizer, std::unique_ptr<Runner> runner, Telemetry* telemetry)
+Engine::Engine(const Options& options, const Tokenizer* tokenizer, std::vector<std::unique_ptr<Runner>> runners,
+               Telemetry* telemetry)
     : options_(options),
       tokenizer_(tokenizer),
-      runner_(std::move(runner)),
       telemetry_(telemetry),
       admission_(options.max_waiting),
       batcher_(options.batch_tokens, options.clock,
                [telemetry](int64_t rows, int64_t tokens) { telemetry->QueueIs(rows, tokens); }),
       pool_(options.tokenizer_threads),
-      runner_thread_([this] { RunLoop(); }) {}
+      lanes_(runners.size()) {
+  for (size_t lane = 0; lane < lanes_.size(); ++lane) lanes_[lane].runner = std::move(runners[lane]);
+  for (size_t lane = 0; lane < lanes_.size(); ++lane) {
+    lanes_[lane].thread = std::thread([this, lane] { RunLoop(static_cast<int>(lane)); });
+  }
+}
 
 Engine::~Engine() {
   batcher_.Close();
-  runner_thread_.join();
+  for (Lane& lane : lanes_) lane.thread.join();
 }
 
 std::shared_ptr<Request> Engine::Embed(EmbedTask task, WhenFull when_full, Request::Done done) {
@@ -140,15 +145,16 @@ absl::StatusOr<absl::Duration> Engine::RunStates(const PackedTokens& batch, Stat
   // Shared: the caller may be gone while set_value() still returns.
   auto ended = std::make_shared<std::promise<absl::Status>>();
   std::future<absl::Status> end = ended->get_future();
-  batcher_.PushBackground([this, &batch, &took, state, tap, ended](bool run) {
-    if (!run) return ended->set_value(absl::UnavailableError("the server is shutting down"));
+  batcher_.PushBackground([this, &batch, &took, state, tap, ended](int runner) {
+    if (runner == kNotRun) return ended->set_value(absl::UnavailableError("the server is shutting down"));
+    Lane& lane = lanes_[static_cast<size_t>(runner)];
     absl::Time step = options_.clock();
-    ended->set_value(runner_->RunStates(batch, state, [&](int layer, absl::Span<const float> states_PD) {
+    ended->set_value(lane.runner->RunStates(batch, state, [&](int layer, absl::Span<const float> states_PD) {
       const bool go_on = tap(layer, states_PD);
       const absl::Duration layer_took = options_.clock() - step;
       took += layer_took;
-      share_.BackgroundTook(layer_took);
-      StepAside();
+      lane.share.BackgroundTook(layer_took);
+      StepAside(lane);
       step = options_.clock();
       return go_on;
     }));
@@ -157,36 +163,37 @@ absl::StatusOr<absl::Duration> Engine::RunStates(const PackedTokens& batch, Stat
   return took;
 }
 
-void Engine::StepAside() {
-  while (!share_.IsDue()) {
+void Engine::StepAside(Lane& lane) {
+  while (!lane.share.IsDue()) {
     std::optional<Batch> batch = batcher_.NextIfWaiting();
     if (!batch.has_value()) return;
-    RunBatch(*std::move(batch));
+    RunBatch(lane, *std::move(batch));
   }
 }
 
-void Engine::RunLoop() {
-  while (std::optional<Work> work = batcher_.Next(share_.IsDue())) {
+void Engine::RunLoop(int number) {
+  Lane& lane = lanes_[static_cast<size_t>(number)];
+  while (std::optional<Work> work = batcher_.Next(lane.share.IsDue())) {
     if (work->background != nullptr) {
-      work->background(true);
+      work->background(number);
     } else {
-      RunBatch(std::move(work->batch));
+      RunBatch(lane, std::move(work->batch));
     }
   }
 }
 
-void Engine::RunBatch(Batch batch) {
+void Engine::RunBatch(Lane& lane, Batch batch) {
   for (const Row& row : batch.rows) {
     telemetry_->StageTook(Telemetry::Stage::kQueue, absl::ToDoubleSeconds(batch.assembled - row.queued));
   }
   const absl::Time start = options_.clock();
-  RunAndDeliver(std::move(batch));
-  share_.RestTook(options_.clock() - start);
+  RunAndDeliver(*lane.runner, std::move(batch));
+  lane.share.RestTook(options_.clock() - start);
 }
 
-void Engine::RunAndDeliver(Batch batch) {
+void Engine::RunAndDeliver(Runner& runner, Batch batch) {
   const absl::Time start = options_.clock();
-  auto results = runner_->Run(batch);
+  auto results = runner.Run(batch);
   const absl::Duration forward = options_.clock() - start;
   if (results.ok()) {
     telemetry_->BatchRan(batch.packed.rows(), batch.packed.tokens());
@@ -197,11 +204,12 @@ void Engine::RunAndDeliver(Batch batch) {
   } else if (batch.rows.size() == 1) {
     batch.rows[0].request->Fail(Annotate(results.status(), absl::StrCat("texts[", batch.rows[0].text, "]")));
   } else {
+    telemetry_->BatchSplit(absl::IsResourceExhausted(results.status()) ? "out_of_memory" : "error");
     const auto middle = batch.rows.begin() + static_cast<std::ptrdiff_t>(batch.rows.size() / 2);
     std::vector<Row> second(std::make_move_iterator(middle), std::make_move_iterator(batch.rows.end()));
     batch.rows.erase(middle, batch.rows.end());
-    RunAndDeliver(Assemble(std::move(batch.rows), batch.assembled));
-    RunAndDeliver(Assemble(std::move(second), batch.assembled));
+    RunAndDeliver(runner, Assemble(std::move(batch.rows), batch.assembled));
+    RunAndDeliver(runner, Assemble(std::move(second), batch.assembled));
   }
 }
 

@@ -17,8 +17,8 @@
 
 namespace midlayer {
 
-// Life of a request: admission (bounded) -> tokenizer pool -> queue -> a batch with whatever else waits -> the runner
-// -> delivery. One thread drives the runner; one assembles the next batch meanwhile. Thread-safe.
+// Life of a request: admission (bounded) -> tokenizer pool -> queue -> a batch with whatever else waits -> a runner
+// -> delivery. One thread drives each runner; one assembles the next batch meanwhile. Thread-safe.
 class Engine {
  public:
   struct Options {
@@ -29,8 +29,9 @@ class Engine {
     Batcher::Clock clock = absl::Now;
   };
 
-  // `tokenizer` and `telemetry` must outlive the engine.
-  Engine(const Options& options, const Tokenizer* tokenizer, std::unique_ptr<Runner> runner, Telemetry* telemetry);
+  // `tokenizer` and `telemetry` must outlive the engine. runners: at least one; all of the same model.
+  Engine(const Options& options, const Tokenizer* tokenizer, std::vector<std::unique_ptr<Runner>> runners,
+         Telemetry* telemetry);
   // Ends what has not ended with UNAVAILABLE. Nobody may call Embed() any more.
   ~Engine();
 
@@ -43,9 +44,9 @@ class Engine {
   std::shared_ptr<Request> Embed(EmbedTask task, WhenFull when_full, Request::Done done);
 
   // Shows `tap` the states of every layer for `batch` (see Runner::RunStates), behind whatever Embed asks for: runs
-  // where no text waits, steps aside between two layers, and gets a tenth of the runner's time at least. Blocks; `tap`
-  // is called on the runner's thread. Returns how long the pass itself took, without what it stepped aside for. Errors:
-  // UNAVAILABLE where the engine closes first, INTERNAL.
+  // where no text waits, steps aside between two layers, and gets a tenth of a runner's time at least. Blocks; `tap`
+  // is called on that runner's thread. Returns how long the pass itself took, without what it stepped aside for.
+  // Errors: UNAVAILABLE where the engine closes first, INTERNAL.
   absl::StatusOr<absl::Duration> RunStates(const PackedTokens& batch, State state, Runner::StatesTap tap);
   // The same tokens for the same text as Embed(), with what is not to be pooled; `truncated` where tokens were cut from
   // the end. INVALID_ARGUMENT where the text cannot be encoded.
@@ -58,28 +59,33 @@ class Engine {
 
  private:
   struct Tokenizing;  // the rows of a request while they come into being
+  // A runner with its thread, which alone uses it.
+  struct Lane {
+    std::unique_ptr<Runner> runner;
+    BackgroundShare share;
+    std::thread thread;
+  };
 
   void StartTokenizing(const std::shared_ptr<Request>& request);
   // Tokenizes the texts first … end - 1; whoever is last pushes all rows into the queue.
   void Tokenize(const std::shared_ptr<Tokenizing>& work, size_t first, size_t end);
   absl::StatusOr<Row> TokenizeText(const std::shared_ptr<Request>& request, size_t text, int prompt_tokens);
-  void RunLoop();
+  void RunLoop(int number);
   // Runs what waits for a batch, until nothing does or background work is due again.
-  void StepAside();
-  void RunBatch(Batch batch);
-  // Runs `batch`; where that fails, its halves, so that one bad row fails no other.
-  void RunAndDeliver(Batch batch);
+  void StepAside(Lane& lane);
+  void RunBatch(Lane& lane, Batch batch);
+  // Runs `batch`; where that fails, its halves: one bad row fails no other, and what is too much for the device's
+  // memory at once may fit in parts.
+  void RunAndDeliver(Runner& runner, Batch batch);
 
   // Constant after construction, or synchronise themselves.
   const Options options_;
   const Tokenizer* const tokenizer_;
-  const std::unique_ptr<Runner> runner_;  // used by runner_thread_ only
-  BackgroundShare share_;                 // used by runner_thread_ only
   Telemetry* const telemetry_;
   Admission admission_;
   Batcher batcher_;
   WorkerPool pool_;
-  std::thread runner_thread_;
+  std::vector<Lane> lanes_;
 };
 
 }  // namespace midlayer

@@ -10,6 +10,7 @@
 #include "server/base/status.h"
 #include "server/engine/torch_runner.h"
 #include "server/models/device.h"
+#include "server/models/pooling_head.h"
 #include "server/models/transformer.h"
 
 namespace midlayer {
@@ -22,8 +23,9 @@ absl::StatusOr<std::string> ReadFile(const std::filesystem::path& file) {
   return std::string(std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>());
 }
 
-// Whatever changes a vector besides the weights.
-std::string BaseDigest(const ModelDescription& model, const std::string& tokenizer_json, const std::string& dtype) {
+// Whatever changes a vector besides the weights. `dtype`: as LoadedDtype() says it.
+std::string BaseDigest(const ModelDescription& model, const std::string& tokenizer_json, const std::string& dtype,
+                       const std::string& pooling_head) {
   Sha256 digest;
   digest.Update("midlayer fingerprint 1;");
   digest.Update(model.arch.Canonical());
@@ -32,6 +34,7 @@ std::string BaseDigest(const ModelDescription& model, const std::string& tokeniz
   for (const auto& [name, prompt] : model.prompts) {
     digest.Update(absl::StrCat(";prompt ", name.size(), ":", name, "=", prompt.size(), ":", prompt));
   }
+  if (!pooling_head.empty()) digest.Update(absl::StrCat(";pooling_head=", pooling_head));
   digest.Update(absl::StrCat(";tokenizer=", tokenizer_json.size(), ":"));
   digest.Update(tokenizer_json);
   return digest.Finish();
@@ -56,14 +59,56 @@ absl::Status WarmUp(const Transformer& transformer) {
   return CatchTorch([&] {
     const c10::InferenceMode inference;
     transformer.Run(batch, [](int, const at::Tensor&) { return true; });
+    Synchronize(transformer.device());  // the weights, too: runners use them on streams of their own
   });
+}
+
+// The head, where the options name one that fits the model and its attention.
+absl::StatusOr<std::shared_ptr<const PoolingHead>> LoadHead(const LoadOptions& options, const ArchSpec& arch,
+                                                            at::Device device) {
+  std::shared_ptr<const PoolingHead> head;
+  if (options.pooling_head.empty()) return head;
+  auto loaded =
+      PoolingHead::Load(options.pooling_head, {.hidden = arch.hidden, .layers = arch.layers, .device = device});
+  if (!loaded.ok()) return Annotate(loaded.status(), "--pooling-head");
+  const bool bidirectional = arch.direction == AttentionDirection::kBidirectional;
+  if ((*loaded)->bidirectional() != bidirectional) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--pooling-head: expected a head for ", AttentionDirectionName(arch.direction), " attention, found design ",
+        static_cast<int>((*loaded)->design()), ", which was trained with the other (see --attention)"));
+  }
+  head = *std::move(loaded);
+  return head;
+}
+
+// The pooling that a head is served as.
+std::optional<Pooling> TrainedPooling(const PoolingHead* head) {
+  if (head == nullptr) return std::nullopt;
+  return head->multi_layer() ? Pooling::kTrainedMulti : Pooling::kTrainedLast;
+}
+
+// A default that takes a head needs one of that kind.
+absl::Status CheckDefaultPooling(const ModelInfo& info) {
+  const Pooling pooling = info.description.default_pooling;
+  if (!IsTrained(pooling) || info.trained_pooling == pooling) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--default-pooling: expected ", info.trained_pooling ? "the pooling of the head, " : "a --pooling-head for it",
+      info.trained_pooling ? ToAbsl(PoolingName(*info.trained_pooling)) : "", ", found ",
+      ToAbsl(PoolingName(pooling))));
+}
+
+absl::StatusOr<std::string> LoadedDtype(const LoadOptions& options) {
+  if (!options.pure_low_precision) return options.dtype;
+  if (options.dtype != "float32") return options.dtype + ",pure";
+  return absl::InvalidArgumentError(
+      "--pure-low-precision: expected --dtype bfloat16 or float16 with it, found float32");
 }
 
 }  // namespace
 
 absl::StatusOr<LoadedModel> LoadModel(const LoadOptions& options) {
   MIDLAYER_ASSIGN_OR_RETURN(const at::ScalarType dtype, ParseDtype(options.dtype));
-  MIDLAYER_ASSIGN_OR_RETURN(const at::Device device, OpenDevice(options.device));
+  MIDLAYER_ASSIGN_OR_RETURN(const std::vector<at::Device> devices, OpenDevices(options.device));
   if (options.threads > 0) at::set_num_threads(options.threads);
   LoadedModel model;
   ModelInfo& info = model.info;
@@ -72,22 +117,35 @@ absl::StatusOr<LoadedModel> LoadModel(const LoadOptions& options) {
   MIDLAYER_ASSIGN_OR_RETURN(const std::string tokenizer_json, ReadFile(tokenizer_file));
   MIDLAYER_ASSIGN_OR_RETURN(model.tokenizer, LoadTokenizer(info.description, tokenizer_json, tokenizer_file.string()));
   MIDLAYER_ASSIGN_OR_RETURN(const WeightFiles weights, WeightFiles::Open(info.description.directory));
-  absl::StatusOr<std::unique_ptr<Transformer>> transformer;
-  MIDLAYER_RETURN_IF_ERROR(CatchTorch([&] {
-    transformer = Transformer::Load(
-        info.description, weights,
-        {.max_layer = options.max_layer, .device = device, .dtype = dtype, .adapters = options.adapters},
-        BaseDigest(info.description, tokenizer_json, options.dtype));
-  }));
-  MIDLAYER_RETURN_IF_ERROR(transformer.status());
-  MIDLAYER_RETURN_IF_ERROR(WarmUp(**transformer));
-  info.max_layer = (*transformer)->max_layer();
-  info.dense_features = (*transformer)->dense_features();
-  info.fingerprints = (*transformer)->fingerprints();
-  info.dtype = options.dtype;
-  info.device = device.str();
-  model.notes = (*transformer)->notes();
-  model.transformer = *std::move(transformer);
+  MIDLAYER_ASSIGN_OR_RETURN(info.dtype, LoadedDtype(options));
+  for (const at::Device device : devices) {
+    MIDLAYER_ASSIGN_OR_RETURN(std::shared_ptr<const PoolingHead> head,
+                              LoadHead(options, info.description.arch, device));
+    const std::string base =
+        BaseDigest(info.description, tokenizer_json, info.dtype, head == nullptr ? "" : head->digest());
+    absl::StatusOr<std::unique_ptr<Transformer>> transformer;
+    MIDLAYER_RETURN_IF_ERROR(CatchTorch([&] {
+      transformer = Transformer::Load(info.description, weights,
+                                      {.max_layer = options.max_layer,
+                                       .device = device,
+                                       .dtype = dtype,
+                                       .pure_low_precision = options.pure_low_precision,
+                                       .adapters = options.adapters,
+                                       .enough_layers = options.enough_layers},
+                                      base);
+    }));
+    MIDLAYER_RETURN_IF_ERROR(transformer.status());
+    MIDLAYER_RETURN_IF_ERROR(WarmUp(**transformer));
+    model.replicas.push_back({.transformer = *std::move(transformer), .pooling_head = std::move(head)});
+    absl::StrAppend(&info.device, info.device.empty() ? "" : ",", device.str());
+  }
+  const Transformer& loaded = *model.replicas[0].transformer;
+  info.max_layer = loaded.max_layer();
+  info.dense_features = loaded.dense_features();
+  info.trained_pooling = TrainedPooling(model.replicas[0].pooling_head.get());
+  info.fingerprints = loaded.fingerprints();
+  model.notes = loaded.notes();
+  MIDLAYER_RETURN_IF_ERROR(CheckDefaultPooling(info));
   return model;
 }
 

@@ -25,6 +25,9 @@ at::Tensor Pool(const at::Tensor& states_TD, int64_t begin, Pooling pooling) {
       const at::Tensor weights_T = at::arange(begin + 1, end + 1, states_TD.options());
       return at::matmul(weights_T / at::sum(weights_T), pooled_TD);
     }
+    case Pooling::kTrainedLast:
+    case Pooling::kTrainedMulti:
+      break;
   }
   return {};
 }

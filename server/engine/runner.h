@@ -16,7 +16,8 @@ class Runner {
   virtual ~Runner() = default;
 
   // For each row of `batch`, its pooled vectors, one for each of row.request->slots. Called from one thread.
-  virtual absl::StatusOr<std::vector<std::vector<std::vector<float>>>> Run(const Batch& batch) = 0;
+  using Vectors = std::vector<std::vector<std::vector<float>>>;
+  virtual absl::StatusOr<Vectors> Run(const Batch& batch) = 0;
 
   // Takes the states of a layer: (P', D) float32, row-major, of the tokens of the first batch.RowsAt(layer) rows; they
   // may be read during the call only. False ends the pass.

@@ -2,13 +2,16 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/tensor.h>
+#include <c10/core/Event.h>
 #include <c10/core/InferenceMode.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <chrono>
+#include <optional>
 #include <utility>
 
-#include "server/engine/pooling.h"
+#include "server/engine/pool_collector.h"
 #include "server/models/device.h"
 #include "server/models/transformer.h"
 
@@ -28,125 +31,154 @@ class Stopwatch {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-// Collects the pooled vectors of one batch while it runs.
-class Collector {
+// How long each layer of a batch takes on a GPU, where calls return before the work is done: events in its stream.
+class LayerEvents {
  public:
-  Collector(const Transformer& transformer, const Batch& batch) : transformer_(transformer), batch_(batch) {
-    for (const Row& row : batch.rows) {
-      first_slot_.push_back(slots_);
-      slots_ += static_cast<int64_t>(row.request->slots.size());
-    }
-    pooled_SD_ =
-        at::empty({slots_, transformer.arch().hidden}, at::TensorOptions(transformer.device()).dtype(at::kFloat));
-  }
+  explicit LayerEvents(const c10::Stream& stream) : stream_(stream) { Mark(); }
 
-  // Pools whatever is wanted of this layer.
-  void Take(int layer, const at::Tensor& states_PD) {
-    at::Tensor normed_PD;  // made when the first row wants it
-    for (int64_t row = 0; row < batch_.packed.RowsAt(layer); ++row) {
-      const std::vector<PoolSlot>& slots = batch_.rows[row].request->slots;
-      for (size_t i = 0; i < slots.size(); ++i) {
-        if (slots[i].layer != layer) continue;
-        const bool normed = slots[i].state == State::kNormed;
-        if (normed && !normed_PD.defined()) normed_PD = transformer_.Normed(layer, states_PD);
-        const int64_t begin = batch_.packed.offsets[row], end = batch_.packed.offsets[row + 1];
-        const at::Tensor states_TD = (normed ? normed_PD : states_PD).narrow(0, begin, end - begin);
-        pooled_SD_[first_slot_[row] + static_cast<int64_t>(i)].copy_(
-            Pool(states_TD, batch_.rows[row].pool_begin, slots[i].pooling));
-      }
-    }
-  }
+  // The layer's states are there, and will now be pooled.
+  void LayerDone() { Mark(); }
+  void PoolingDone() { Mark(); }
 
-  // One copy to the host (and one for the outputs of the Dense modules), and everything in its place.
-  std::vector<std::vector<std::vector<float>>> Finish() {
-    std::vector<int64_t> dense_slots;
-    for (size_t row = 0; row < batch_.rows.size(); ++row) {
-      const std::vector<PoolSlot>& slots = batch_.rows[row].request->slots;
-      for (size_t i = 0; i < slots.size(); ++i) {
-        if (slots[i].dense) dense_slots.push_back(first_slot_[row] + static_cast<int64_t>(i));
-      }
+  // After all that is in the stream was waited for.
+  void Report(Telemetry& telemetry) const {
+    for (size_t layer = 0; 2 * layer + 1 < events_.size(); ++layer) {
+      telemetry.LayerTook(static_cast<int>(layer), events_[2 * layer].elapsedTime(events_[2 * layer + 1]) / 1000);
     }
-    at::Tensor dense;
-    if (!dense_slots.empty()) {
-      const at::Tensor index = at::tensor(at::IntArrayRef(dense_slots)).to(pooled_SD_.device());
-      dense = transformer_.Dense(pooled_SD_.index_select(0, index)).to(at::kCPU);
-    }
-    const at::Tensor pooled = pooled_SD_.to(at::kCPU);
-    int64_t next_dense = 0;
-    std::vector<std::vector<std::vector<float>>> rows(batch_.rows.size());
-    for (size_t row = 0; row < rows.size(); ++row) {
-      const std::vector<PoolSlot>& slots = batch_.rows[row].request->slots;
-      for (size_t i = 0; i < slots.size(); ++i) {
-        const at::Tensor vector =
-            slots[i].dense ? dense[next_dense++] : pooled[first_slot_[row] + static_cast<int64_t>(i)];
-        const float* data = vector.const_data_ptr<float>();
-        rows[row].emplace_back(data, data + vector.numel());
-      }
-    }
-    return rows;
   }
 
  private:
-  const Transformer& transformer_;
-  const Batch& batch_;
-  std::vector<int64_t> first_slot_;  // of each row
-  int64_t slots_ = 0;                // S
-  at::Tensor pooled_SD_;
+  void Mark() {
+    events_.emplace_back(stream_.device_type(), c10::EventFlag::BACKEND_DEFAULT);
+    events_.back().record(stream_);
+  }
+
+  const c10::Stream stream_;
+  std::vector<c10::Event> events_;
 };
 
+// What runners for the CPU and for GPUs share.
 class TorchRunner : public Runner {
  public:
-  TorchRunner(std::shared_ptr<const Transformer> transformer, Telemetry* telemetry)
-      : transformer_(std::move(transformer)), telemetry_(telemetry) {}
+  TorchRunner(Replica replica, Telemetry* telemetry) : replica_(std::move(replica)), telemetry_(*telemetry) {}
 
-  absl::StatusOr<std::vector<std::vector<std::vector<float>>>> Run(const Batch& batch) override {
-    std::vector<std::vector<std::vector<float>>> result;
-    const absl::Status status = CatchTorch([&] { result = RunUnguarded(batch); });
+  absl::StatusOr<Vectors> Run(const Batch& batch) override {
+    Vectors vectors;
+    const absl::Status status = CatchTorch([&] {
+      const c10::InferenceMode inference;
+      vectors = RunBatch(batch);
+    });
     if (!status.ok()) return status;
-    return result;
+    return vectors;
   }
 
   absl::Status RunStates(const PackedTokens& batch, State state, StatesTap tap) override {
     return CatchTorch([&] {
       const c10::InferenceMode inference;
-      transformer_->Run(batch, [&](int layer, const at::Tensor& states_PD) {
-        const at::Tensor host_PD =
-            (state == State::kNormed ? transformer_->Normed(layer, states_PD) : states_PD).to(at::kCPU).contiguous();
-        return tap(layer, absl::MakeConstSpan(host_PD.const_data_ptr<float>(), static_cast<size_t>(host_PD.numel())));
-      });
+      RunForStates(batch, state, tap);
     });
   }
 
+ protected:
+  virtual Vectors RunBatch(const Batch& batch) = 0;
+
+  virtual void RunForStates(const PackedTokens& batch, State state, StatesTap tap) {
+    const Transformer& transformer = *replica_.transformer;
+    transformer.Run(batch, [&](int layer, const at::Tensor& states_PD) {
+      const at::Tensor host_PD =
+          (state == State::kNormed ? transformer.Normed(layer, states_PD) : states_PD).to(at::kCPU).contiguous();
+      return tap(layer, absl::MakeConstSpan(host_PD.const_data_ptr<float>(), static_cast<size_t>(host_PD.numel())));
+    });
+  }
+
+  const Replica replica_;
+  Telemetry& telemetry_;
+};
+
+class CpuRunner final : public TorchRunner {
+ public:
+  using TorchRunner::TorchRunner;
+
  private:
-  std::vector<std::vector<std::vector<float>>> RunUnguarded(const Batch& batch) {
-    const c10::InferenceMode inference;
-    const bool on_cpu = transformer_->device().is_cpu();  // elsewhere the calls return before the work is done
-    Collector collector(*transformer_, batch);
+  Vectors RunBatch(const Batch& batch) override {
+    PoolCollector collector(replica_, batch);
     double forward = 0, pool = 0;
     Stopwatch stopwatch;
-    transformer_->Run(batch.packed, [&](int layer, const at::Tensor& states_PD) {
+    replica_.transformer->Run(batch.packed, [&](int layer, const at::Tensor& states_PD) {
       const double layer_seconds = stopwatch.Lap();
       forward += layer_seconds;
-      if (on_cpu) telemetry_->LayerTook(layer, layer_seconds);
+      telemetry_.LayerTook(layer, layer_seconds);
       collector.Take(layer, states_PD);
       pool += stopwatch.Lap();
       return true;
     });
-    auto result = collector.Finish();
+    Vectors vectors = collector.Finish([](const at::Tensor& pooled) { return pooled; });
     pool += stopwatch.Lap();
-    telemetry_->StageTook(Telemetry::Stage::kForward, forward);
-    telemetry_->StageTook(Telemetry::Stage::kPool, pool);
-    return result;
+    telemetry_.StageTook(Telemetry::Stage::kForward, forward);
+    telemetry_.StageTook(Telemetry::Stage::kPool, pool);
+    return vectors;
+  }
+};
+
+// On a stream of its own: nothing is waited for before the vectors are on the host.
+class GpuRunner final : public TorchRunner {
+ public:
+  GpuRunner(Replica replica, Telemetry* telemetry)
+      : TorchRunner(std::move(replica), telemetry),
+        stream_(c10::impl::VirtualGuardImpl(c10::kCUDA).getStreamFromGlobalPool(replica_.transformer->device())) {}
+
+ private:
+  static constexpr int kTimedBatches = 16;  // of so many one is timed layer by layer
+
+  Vectors RunBatch(const Batch& batch) override {
+    const c10::StreamGuard guard(stream_);
+    PoolCollector collector(replica_, batch);
+    std::optional<LayerEvents> events;
+    if (batches_++ % kTimedBatches == 0) events.emplace(stream_);
+    Stopwatch stopwatch;
+    replica_.transformer->Run(batch.packed, [&](int layer, const at::Tensor& states_PD) {
+      if (events) events->LayerDone();
+      collector.Take(layer, states_PD);
+      if (events) events->PoolingDone();
+      return true;
+    });
+    Vectors vectors = collector.Finish([this](const at::Tensor& pooled) { return ToHost(pooled); });
+    telemetry_.StageTook(Telemetry::Stage::kForward, stopwatch.Lap());  // and pooling, which it is not told from
+    if (events) events->Report(telemetry_);
+    return vectors;
   }
 
-  const std::shared_ptr<const Transformer> transformer_;
-  Telemetry* const telemetry_;
+  void RunForStates(const PackedTokens& batch, State state, StatesTap tap) override {
+    const c10::StreamGuard guard(stream_);
+    TorchRunner::RunForStates(batch, state, tap);
+  }
+
+  at::Tensor ToHost(const at::Tensor& values) const {
+    at::Tensor host = at::empty(values.sizes(), at::TensorOptions(values.scalar_type()).pinned_memory(true));
+    host.copy_(values, /*non_blocking=*/true);
+    stream_.synchronize();
+    return host;
+  }
+
+  const c10::Stream stream_;
+  int64_t batches_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<Runner> MakeTorchRunner(std::shared_ptr<const Transformer> transformer, Telemetry* telemetry) {
-  return std::make_unique<TorchRunner>(std::move(transformer), telemetry);
+std::vector<std::unique_ptr<Runner>> MakeTorchRunners(absl::Span<const Replica> replicas, int streams,
+                                                      Telemetry* telemetry) {
+  std::vector<std::unique_ptr<Runner>> runners;
+  for (int stream = 0; stream < streams; ++stream) {
+    for (const Replica& replica : replicas) {
+      if (!replica.transformer->device().is_cpu()) {
+        runners.push_back(std::make_unique<GpuRunner>(replica, telemetry));
+      } else if (stream == 0) {
+        runners.push_back(std::make_unique<CpuRunner>(replica, telemetry));
+      }
+    }
+  }
+  return runners;
 }
 
 }  // namespace midlayer

@@ -2,41 +2,56 @@
 #ifndef MIDLAYER_SERVER_ENGINE_TORCH_RUNNER_H_
 #define MIDLAYER_SERVER_ENGINE_TORCH_RUNNER_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "server/engine/model_info.h"
 #include "server/engine/runner.h"
 #include "server/telemetry/telemetry.h"
 
 namespace midlayer {
 
+class PoolingHead;
 class Transformer;
 
 struct LoadOptions {
   std::string directory;
-  std::string device = "auto";        // see OpenDevice()
+  std::string device = "auto";        // see OpenDevices()
   std::string dtype = "float32";      // see ParseDtype()
+  bool pure_low_precision = false;    // see Transformer::Options
   int max_layer = -1;                 // -1: all
   int threads = 0;                    // of libtorch; 0: one a processor
   std::vector<std::string> adapters;  // directories of LoRA adapters, merged in this order
+  std::string pooling_head;           // file of a trained pooling head; empty: none
   DescriptionOverrides overrides;
+  // See Transformer::Options.
+  std::function<int(const std::string& fingerprint)> enough_layers;
+};
+
+// The model on one device. Const, and shared by the runners of that device.
+struct Replica {
+  std::shared_ptr<const Transformer> transformer;
+  std::shared_ptr<const PoolingHead> pooling_head;  // null: none
 };
 
 // A model with all that is needed to serve it.
 struct LoadedModel {
   ModelInfo info;
   std::unique_ptr<Tokenizer> tokenizer;
-  std::shared_ptr<const Transformer> transformer;
+  std::vector<Replica> replicas;   // one a device, at least one
   std::vector<std::string> notes;  // what a person may want to know
 };
 
 // Errors name the file or flag, what was expected and what was found.
 absl::StatusOr<LoadedModel> LoadModel(const LoadOptions& options);
 
-// `telemetry` must outlive the runner.
-std::unique_ptr<Runner> MakeTorchRunner(std::shared_ptr<const Transformer> transformer, Telemetry* telemetry);
+// One runner for a replica on the CPU, which takes all its threads; `streams` for one on a GPU, each with a stream of
+// its own: while one computes a batch, the next is copied and started. `telemetry` must outlive the runners.
+std::vector<std::unique_ptr<Runner>> MakeTorchRunners(absl::Span<const Replica> replicas, int streams,
+                                                      Telemetry* telemetry);
 
 }  // namespace midlayer
 

@@ -19,6 +19,8 @@ constexpr std::pair<Pooling, std::string_view> kPoolings[] = {
     {Pooling::kLast, "last"},
     {Pooling::kMax, "max"},
     {Pooling::kWeightedMean, "weighted_mean"},
+    {Pooling::kTrainedLast, "trained_last"},
+    {Pooling::kTrainedMulti, "trained_multi"},
 };
 
 // What sentence-transformers calls them: since version 6 in the key pooling_mode, before as booleans of their own.

@@ -16,9 +16,12 @@
 namespace midlayer {
 
 // How the states of a text's tokens become one vector; see proto/midlayer/v1/types.proto.
-enum class Pooling { kCls, kMean, kLast, kMax, kWeightedMean };
-std::string_view PoolingName(Pooling pooling);  // "cls", "mean", "last", "max", "weighted_mean"
+enum class Pooling { kCls, kMean, kLast, kMax, kWeightedMean, kTrainedLast, kTrainedMulti };
+// "cls", "mean", "last", "max", "weighted_mean", "trained_last", "trained_multi"
+std::string_view PoolingName(Pooling pooling);
 std::optional<Pooling> ParsePooling(std::string_view name);
+// Whether it takes a trained head; the others are formulas over the tokens of one layer.
+inline bool IsTrained(Pooling pooling) { return pooling == Pooling::kTrainedLast || pooling == Pooling::kTrainedMulti; }
 
 // A Dense module of sentence-transformers: y = activation(x W^T + b), after the pooling.
 struct DenseSpec {

@@ -2,13 +2,20 @@
 
 #include <ATen/Context.h>
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <ATen/ops/_flash_attention_forward.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <exception>
 #include <new>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "server/base/status.h"
 
 namespace midlayer {
@@ -27,15 +34,23 @@ absl::Status LoadCuda() {
   return absl::OkStatus();
 }
 
-}  // namespace
+// Whether FlashAttention runs here is asked once and remembered by libtorch: it wants a GPU of compute capability 8.0.
+void ProbeFlashAttention(at::Device device) {
+  const absl::Status ran = CatchTorch([&] {
+    const at::Tensor x = at::zeros({1, 1, 8}, at::TensorOptions(device).dtype(at::kHalf));
+    const at::Tensor starts = at::arange(2, at::TensorOptions(device).dtype(at::kInt));
+    at::_flash_attention_forward(x, x, x, starts, starts, 1, 1, /*dropout_p=*/0, /*is_causal=*/false,
+                                 /*return_debug_mask=*/false, std::optional<double>(1.0));
+  });
+  if (!ran.ok()) at::globalContext().setSDPUseFlash(false);
+}
 
-absl::StatusOr<at::Device> OpenDevice(const std::string& name) {
-  if (name == "cpu") return at::Device(at::kCPU);
-  if (name == "auto") return LoadCuda().ok() ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
+absl::StatusOr<at::Device> OpenGpu(const std::string& name) {
   std::optional<at::Device> device;
   const absl::Status parsed = CatchTorch([&] { device = at::Device(name); });
   if (!parsed.ok() || !device->is_cuda()) {
-    return absl::InvalidArgumentError(absl::StrCat("--device: expected cpu, cuda, cuda:N or auto, found ", name));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--device: expected cpu, cuda, cuda:N, several GPUs as cuda:0,cuda:1, or auto, found ", name));
   }
   MIDLAYER_RETURN_IF_ERROR(LoadCuda());
   const int count = at::detail::getCUDAHooks().deviceCount();
@@ -45,6 +60,29 @@ absl::StatusOr<at::Device> OpenDevice(const std::string& name) {
         absl::StrCat("--device: expected a GPU from 0 to ", count - 1, ", found ", index));
   }
   return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<at::Device>> OpenDevices(const std::string& names) {
+  std::vector<at::Device> devices;
+  if (names == "cpu" || (names == "auto" && !LoadCuda().ok())) {
+    devices.emplace_back(at::kCPU);
+    return devices;
+  }
+  for (const absl::string_view name : absl::StrSplit(names == "auto" ? "cuda" : names, ',')) {
+    MIDLAYER_ASSIGN_OR_RETURN(const at::Device device, OpenGpu(std::string(name)));
+    if (std::find(devices.begin(), devices.end(), device) != devices.end()) {
+      return absl::InvalidArgumentError(absl::StrCat("--device: expected each GPU once, found ", names));
+    }
+    ProbeFlashAttention(device);
+    devices.push_back(device);
+  }
+  return devices;
+}
+
+void Synchronize(at::Device device) {
+  if (!device.is_cpu()) c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
 }
 
 absl::StatusOr<at::ScalarType> ParseDtype(const std::string& name) {

@@ -8,15 +8,20 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace midlayer {
 
-// "cpu", "cuda", "cuda:N", or "auto": a GPU where there is one, else the CPU. For a GPU, libtorch_cuda.so and what it
-// needs are loaded now. FAILED_PRECONDITION says what is missing; "auto" never fails for that reason.
-absl::StatusOr<at::Device> OpenDevice(const std::string& name);
+// "cpu", "cuda", "cuda:N", several GPUs separated by commas, or "auto": a GPU where there is one, else the CPU. For a
+// GPU, libtorch_cuda.so and what it needs are loaded now. Returns at least one, none twice. FAILED_PRECONDITION says
+// what is missing; "auto" never fails for that reason.
+absl::StatusOr<std::vector<at::Device>> OpenDevices(const std::string& names);
+
+// Waits for everything that was started on it, on any stream.
+void Synchronize(at::Device device);
 
 // "float32", "bfloat16" or "float16".
 absl::StatusOr<at::ScalarType> ParseDtype(const std::string& name);

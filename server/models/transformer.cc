@@ -2,40 +2,37 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/embedding.h>
-#include <ATen/ops/from_blob.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/split_with_sizes.h>
 #include <ATen/ops/tanh.h>
-#include <ATen/ops/tensor.h>
+
+#include <algorithm>
+#include <utility>
 
 #include "server/nn/attention.h"
-#include "server/nn/rope.h"
 
 namespace midlayer {
 
 namespace {
 
-// The row of the position table for every token.
-std::vector<int32_t> PositionIds(const ArchSpec& arch, const PackedTokens& batch) {
-  std::vector<int32_t> positions(batch.ids.size());
+// Writes the position of every token; see PositionRule.
+void WritePositions(const ArchSpec& arch, const PackedTokens& batch, int32_t* positions) {
+  const bool after_padding = arch.position_rule == PositionRule::kAfterPadding;
   for (int64_t row = 0; row < batch.rows(); ++row) {
-    int32_t counted = 0;
+    int32_t next = after_padding ? arch.padding_id + 1 : 0;
     for (int64_t token = batch.offsets[row]; token < batch.offsets[row + 1]; ++token) {
-      const bool after_padding = arch.position_rule == PositionRule::kAfterPadding;
-      if (after_padding && batch.ids[token] == arch.padding_id) {
-        positions[token] = arch.padding_id;
-      } else {
-        positions[token] = counted++ + (after_padding ? arch.padding_id + 1 : 0);
-      }
+      positions[token] = after_padding && batch.ids[token] == arch.padding_id ? arch.padding_id : next++;
     }
   }
-  return positions;
 }
 
-at::Tensor ToDevice(const std::vector<int32_t>& values, at::Device device) {
-  return at::tensor(at::IntArrayRef(std::vector<int64_t>(values.begin(), values.end())), at::kInt).to(device);
+int64_t Longest(const PackedTokens& batch, int64_t rows) {
+  int64_t longest = 0;
+  for (int64_t row = 0; row < rows; ++row) longest = std::max(longest, batch.offsets[row + 1] - batch.offsets[row]);
+  return longest;
 }
 
 at::Tensor ActivateDense(DenseSpec::Activation activation, const at::Tensor& x) {
@@ -57,34 +54,65 @@ at::Tensor ActivateDense(DenseSpec::Activation activation, const at::Tensor& x) 
 }  // namespace
 
 struct Transformer::Pass {
-  std::vector<RowGroup> groups;  // of the rows that are still computed
+  Pass(std::vector<RopeTable> all_ropes, const at::Tensor& relative_bias)
+      : ropes(std::move(all_ropes)), masks(relative_bias) {}
+
+  PackedRows rows;
   std::vector<RopeTable> ropes;  // of all rows, for each of the architecture's ropes
   AttentionMasks masks;
 };
 
 void Transformer::Run(const PackedTokens& batch, Tap tap) const {
-  at::Tensor x_PD = Embed(batch);
-  if (!tap(0, x_PD)) return;
-  Pass pass{.masks = AttentionMasks(relative_bias_)};
-  for (const RopeSpec& rope : arch_.ropes) pass.ropes.push_back(MakeRopeTable(rope, batch.offsets, device_));
+  const Inputs inputs = Stage(batch);
+  at::Tensor x_PD = Embed(inputs);
+  if (!tap(0, x_PD.to(at::kFloat))) return;
+  Pass pass(RopesFor(batch, inputs), relative_bias_);
   int64_t rows = 0;
   for (int layer = 1; layer <= max_layer() && batch.RowsAt(layer) > 0; ++layer) {
     if (const int64_t alive = batch.RowsAt(layer); alive != rows) {
       rows = alive;
-      pass.groups = GroupRows(absl::MakeConstSpan(batch.offsets).subspan(0, rows + 1));
+      pass.rows.groups = GroupRows(absl::MakeConstSpan(batch.offsets).subspan(0, rows + 1));
+      pass.rows.longest = Longest(batch, rows);
+      pass.rows.starts = inputs.starts.narrow(0, 0, rows + 1);
       x_PD = x_PD.narrow(0, 0, batch.offsets[rows]);
     }
     x_PD = RunBlock(layer, x_PD, pass);
     if (layer == arch_.layers && arch_.final_norm) x_PD = final_norm_(x_PD);
-    if (!tap(layer, x_PD)) return;
+    if (!tap(layer, x_PD.to(at::kFloat))) return;
   }
 }
 
-at::Tensor Transformer::Embed(const PackedTokens& batch) const {
-  at::Tensor x_PD = at::embedding(word_embedding_, ToDevice(batch.ids, device_)).to(at::kFloat);
+// One copy, from pinned memory for a GPU, so that it need not be waited for.
+Transformer::Inputs Transformer::Stage(const PackedTokens& batch) const {
+  const int64_t tokens = batch.tokens(), rows = batch.rows();
+  const at::Tensor host =
+      at::empty({2 * tokens + rows + 1}, at::TensorOptions(at::kInt).pinned_memory(device_.is_cuda()));
+  int32_t* const values = host.mutable_data_ptr<int32_t>();
+  std::copy(batch.ids.begin(), batch.ids.end(), values);
+  WritePositions(arch_, batch, values + tokens);
+  std::transform(batch.offsets.begin(), batch.offsets.end(), values + 2 * tokens,
+                 [](int64_t offset) { return static_cast<int32_t>(offset); });
+  const at::Tensor staged = host.to(device_, /*non_blocking=*/true);
+  return {.ids_P = staged.narrow(0, 0, tokens),
+          .positions_P = staged.narrow(0, tokens, tokens),
+          .starts = staged.narrow(0, 2 * tokens, rows + 1)};
+}
+
+std::vector<RopeTable> Transformer::RopesFor(const PackedTokens& batch, const Inputs& inputs) const {
+  const bool kept = Longest(batch, batch.rows()) <= rope_tokens_;
+  std::vector<RopeTable> ropes;
+  for (size_t i = 0; i < ropes_.size(); ++i) {
+    ropes.push_back(kept ? RowsOf(ropes_[i], inputs.positions_P)
+                         : MakeRopeTable(arch_.ropes[i], batch.offsets, device_));
+  }
+  return ropes;
+}
+
+at::Tensor Transformer::Embed(const Inputs& inputs) const {
+  at::Tensor x_PD = at::embedding(word_embedding_, inputs.ids_P).to(residual_dtype_);
   if (arch_.embedding_scale != 1) x_PD = x_PD * arch_.embedding_scale;
   if (position_embedding_.defined()) {
-    x_PD = x_PD + at::embedding(position_embedding_, ToDevice(PositionIds(arch_, batch), device_));
+    x_PD = x_PD + at::embedding(position_embedding_, inputs.positions_P);
   }
   if (token_type_embedding_.defined()) x_PD = x_PD + token_type_embedding_[0];
   return arch_.embedding_norm ? embedding_norm_(x_PD) : x_PD;
@@ -108,8 +136,8 @@ at::Tensor Transformer::Attention(int layer, const at::Tensor& x_PD, Pass& pass)
     k = ApplyRope(pass.ropes[spec.rope], interleaved, k);
   }
   const bool causal = arch_.direction == AttentionDirection::kCausal;
-  return block.attention_out(PackedAttention(
-      q, k, v, pass.groups, {.scale = spec.scale, .causal = causal, .window = spec.window}, pass.masks));
+  return block.attention_out(
+      PackedAttention(q, k, v, pass.rows, {.scale = spec.scale, .causal = causal, .window = spec.window}, pass.masks));
 }
 
 at::Tensor Transformer::Mlp(const Block& block, const at::Tensor& x_PD) const {
@@ -121,7 +149,7 @@ at::Tensor Transformer::Mlp(const Block& block, const at::Tensor& x_PD) const {
 
 at::Tensor Transformer::RunBlock(int layer, const at::Tensor& x_PD, Pass& pass) const {
   const Block& block = blocks_[layer - 1];
-  if (arch_.mixer == Mixer::kMamba) return x_PD + RunMamba(block.mamba, block.attention_norm(x_PD), pass.groups);
+  if (arch_.mixer == Mixer::kMamba) return x_PD + RunMamba(block.mamba, block.attention_norm(x_PD), pass.rows.groups);
   const auto attention = [&](const at::Tensor& x) { return Attention(layer, x, pass); };
   const auto mlp = [&](const at::Tensor& x) { return Mlp(block, x); };
   const auto attention_norm = [&](const at::Tensor& x) {
@@ -151,7 +179,7 @@ at::Tensor Transformer::RunBlock(int layer, const at::Tensor& x_PD, Pass& pass) 
 }
 
 at::Tensor Transformer::Normed(int layer, const at::Tensor& states_PD) const {
-  return arch_.final_norm && layer < arch_.layers ? final_norm_(states_PD) : states_PD;
+  return arch_.final_norm && layer < arch_.layers ? final_norm_(states_PD).to(at::kFloat) : states_PD;
 }
 
 at::Tensor Transformer::Dense(at::Tensor pooled_BD) const {

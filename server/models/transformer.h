@@ -6,6 +6,7 @@
 #include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,13 +16,14 @@
 #include "server/models/description.h"
 #include "server/models/packed_tokens.h"
 #include "server/nn/functions.h"
+#include "server/nn/rope.h"
 #include "server/nn/ssm.h"
 #include "server/weights/weight_files.h"
 
 namespace midlayer {
 
 // A transformer up to block max_layer. Weights of matrix products and tables are kept in `dtype`; the residual stream,
-// norms and what is added to them are float32.
+// norms and what is added to them are float32, or `dtype` too where low precision is pure.
 //
 // Thread-safety: const methods may be called from any number of threads. Exceptions of libtorch pass through: call them
 // inside CatchTorch() and under c10::InferenceMode.
@@ -31,8 +33,12 @@ class Transformer {
     int max_layer = -1;  // -1: all
     at::Device device = at::kCPU;
     at::ScalarType dtype = at::kFloat;
+    bool pure_low_precision = false;  // the residual stream and norms are in `dtype` too
     // Directories of LoRA adapters, merged into the weights one after the other.
     std::vector<std::string> adapters;
+    // Asked with the fingerprint of layer 0 when that is loaded: blocks above what it returns are not; -1 for no limit.
+    // May be empty.
+    std::function<int(const std::string& fingerprint)> enough_layers;
   };
 
   // Copies the weights up to max_layer, one tensor at a time; pages of tensors above are never read. `base_digest` is
@@ -76,6 +82,12 @@ class Transformer {
     Norm post_mlp_norm;
     MambaMixer mamba;  // behind attention_norm, instead of everything else
   };
+  // A batch on the device.
+  struct Inputs {
+    at::Tensor ids_P;        // int32
+    at::Tensor positions_P;  // int32: the row of the position table; where there is none, the place in the text
+    at::Tensor starts;       // int32, (B + 1): the first token of every row, and P
+  };
   // What the blocks of one pass share.
   struct Pass;
   struct DenseModule {
@@ -84,9 +96,13 @@ class Transformer {
   };
   class Loader;
 
-  Transformer(const ArchSpec& arch, at::Device device) : arch_(arch), device_(device) {}
+  Transformer(const ArchSpec& arch, at::Device device, at::ScalarType residual_dtype)
+      : arch_(arch), device_(device), residual_dtype_(residual_dtype) {}
 
-  at::Tensor Embed(const PackedTokens& batch) const;  // (P, D)
+  void KeepRopes(int64_t max_tokens);
+  Inputs Stage(const PackedTokens& batch) const;
+  std::vector<RopeTable> RopesFor(const PackedTokens& batch, const Inputs& inputs) const;
+  at::Tensor Embed(const Inputs& inputs) const;  // (P, D)
   at::Tensor RunBlock(int layer, const at::Tensor& x_PD, Pass& pass) const;
   at::Tensor Attention(int layer, const at::Tensor& x_PD, Pass& pass) const;
   at::Tensor Mlp(const Block& block, const at::Tensor& x_PD) const;
@@ -94,6 +110,7 @@ class Transformer {
   // Constant after Load().
   const ArchSpec arch_;
   const at::Device device_;
+  const at::ScalarType residual_dtype_;
   at::Tensor word_embedding_;  // (vocabulary, D)
   // Undefined where the architecture has none.
   at::Tensor position_embedding_;    // (positions, D)
@@ -101,6 +118,9 @@ class Transformer {
   Norm embedding_norm_;
   at::Tensor relative_bias_;  // (buckets, N)
   Norm final_norm_;
+  // For each of the architecture's ropes, texts of up to rope_tokens_ tokens. Longer ones are made when they are met.
+  std::vector<RopeTable> ropes_;
+  int64_t rope_tokens_ = 0;
   std::vector<Block> blocks_;
   std::vector<DenseModule> dense_;
   std::vector<std::string> fingerprints_;

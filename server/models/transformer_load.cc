@@ -1,6 +1,6 @@
 // Transformer::Load: from checked tensors of a checkpoint to the tensors of the model.
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 
 #include <algorithm>
 #include <initializer_list>
@@ -46,10 +46,13 @@ class Transformer::Loader {
   at::Tensor Table(Slot slot) { return Take({slot}, options_.dtype); }
 
   Norm OneNorm(Slot slot, int layer = 0) {
+    const at::ScalarType residual = options_.pure_low_precision ? options_.dtype : at::kFloat;
+    const at::ScalarType own = arch_.norm == NormKind::kLayer ? residual : at::kFloat;
     Norm norm{.kind = arch_.norm,
-              .weight = Take({slot, false, layer}, at::kFloat),
-              .bias = Take({slot, true, layer}, at::kFloat),
-              .epsilon = arch_.norm_epsilon};
+              .weight = Take({slot, false, layer}, own),
+              .bias = Take({slot, true, layer}, own),
+              .epsilon = arch_.norm_epsilon,
+              .dtype = residual};
     if (arch_.norm == NormKind::kRmsPlusOne && norm.weight.defined()) norm.weight += 1;
     return norm;
   }
@@ -103,32 +106,54 @@ class Transformer::Loader {
   Linear Stacked(std::initializer_list<Slot> slots, int layer) {
     return {Stack(slots, /*bias=*/false, layer), Stack(slots, /*bias=*/true, layer)};
   }
+  // Each part is copied to its place: nothing is held twice.
   at::Tensor Stack(std::initializer_list<Slot> slots, bool bias, int layer) {
-    std::vector<at::Tensor> parts;
-    for (const Slot slot : slots) parts.push_back(Take({slot, bias, layer}, options_.dtype));
-    const bool all = std::all_of(parts.begin(), parts.end(), [](const at::Tensor& part) { return part.defined(); });
-    if (!all || parts.size() == 1) return parts.front();
-    return at::cat(parts);
+    if (slots.size() == 1) return Take({*slots.begin(), bias, layer}, options_.dtype);
+    std::vector<int64_t> shape;
+    for (const Slot slot : slots) {
+      const auto found = bound_.find({slot, bias, layer});
+      if (found == bound_.end()) return at::Tensor();
+      const std::vector<int64_t>& part = found->second.view->shape;
+      if (shape.empty()) shape = {0, part.back()};
+      shape[0] += part.front();
+    }
+    if (bias) shape.pop_back();
+    at::Tensor stacked;
+    status_.Update(
+        CatchTorch([&] { stacked = at::empty(shape, at::TensorOptions(options_.device).dtype(options_.dtype)); }));
+    int64_t row = 0;
+    for (const Slot slot : slots) {
+      WithStored({slot, bias, layer}, [&](const at::Tensor& stored) {
+        stacked.narrow(0, row, stored.size(0)).copy_(stored);
+        row += stored.size(0);
+      });
+    }
+    return stacked;
   }
 
   // A copy on the device; undefined for a part that this architecture has not.
   at::Tensor Take(const Param& param, at::ScalarType dtype) {
+    at::Tensor copy;
+    WithStored(param, [&](const at::Tensor& stored) {
+      copy = stored.to(at::TensorOptions(options_.device).dtype(dtype), /*non_blocking=*/false, /*copy=*/true,
+                       at::MemoryFormat::Contiguous);
+    });
+    return copy;
+  }
+
+  // Hashes a part and shows it with what adapters add and its rows in our order; for the call only, after which its
+  // pages are given back. Not called for a part that this architecture has not.
+  void WithStored(const Param& param, absl::FunctionRef<void(const at::Tensor& stored)> use) {
     const auto found = bound_.find(param);
-    if (found == bound_.end() || !status_.ok()) return at::Tensor();
+    if (found == bound_.end() || !status_.ok()) return;
     const auto& [name, view, layout] = found->second;
     HashTensor(absl::StrCat(static_cast<int>(param.slot), param.bias ? "b" : "w"), *view, digest_);
-    at::Tensor copy;
     status_ = [&]() -> absl::Status {
       MIDLAYER_ASSIGN_OR_RETURN(at::Tensor stored, MapTensor(name, *view));
       for (const BoundDeltas& adapter : deltas_) MIDLAYER_RETURN_IF_ERROR(Adapt(adapter, std::string(name), stored));
-      return CatchTorch([&] {
-        copy = Arranged(stored, layout, arch_.heads)
-                   .to(at::TensorOptions(options_.device).dtype(dtype), /*non_blocking=*/false, /*copy=*/true,
-                       at::MemoryFormat::Contiguous);
-      });
+      return CatchTorch([&] { use(Arranged(stored, layout, arch_.heads)); });
     }();
     files_.Release(*view);
-    return copy;
   }
 
   // Adds what an adapter has for the tensor of that name.
@@ -198,6 +223,15 @@ absl::StatusOr<Linear> LoadDense(const DenseSpec& spec, const Transformer::Optio
 
 }  // namespace
 
+void Transformer::KeepRopes(int64_t max_tokens) {
+  constexpr int64_t kMost = 1 << 15;  // 16 MiB for heads of 128
+  rope_tokens_ = std::min(max_tokens, kMost);
+  for (const RopeSpec& rope : arch_.ropes) {
+    if (rope.scaling == RopeScaling::kDynamic) rope_tokens_ = std::min<int64_t>(rope_tokens_, rope.original_positions);
+  }
+  for (const RopeSpec& rope : arch_.ropes) ropes_.push_back(MakeRopeTable(rope, {0, rope_tokens_}, device_));
+}
+
 absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Load(const ModelDescription& model,
                                                                const WeightFiles& weights, const Options& options,
                                                                const std::string& base_digest) {
@@ -209,7 +243,8 @@ absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Load(const ModelDescri
   }
   MIDLAYER_ASSIGN_OR_RETURN(const BoundWeights bound,
                             Bind(model.architecture->weight_map(), arch, weights.tensors(), max_layer));
-  auto transformer = std::unique_ptr<Transformer>(new Transformer(arch, options.device));
+  auto transformer = std::unique_ptr<Transformer>(
+      new Transformer(arch, options.device, options.pure_low_precision ? options.dtype : at::kFloat));
   MIDLAYER_ASSIGN_OR_RETURN(const OpenedAdapters adapters, OpenAdapters(model, weights, options.adapters));
   transformer->notes_ = adapters.notes;
   Loader loader(arch, bound, adapters.deltas, weights, options);
@@ -228,7 +263,9 @@ absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Load(const ModelDescri
   transformer->embedding_norm_ = loader.OneNorm(Slot::kEmbeddingNorm);
   transformer->final_norm_ = loader.OneNorm(Slot::kFinalNorm);
   transformer->fingerprints_.push_back(loader.Chain(base_digest));
-  for (int layer = 1; layer <= max_layer && loader.status().ok(); ++layer) {
+  const int enough = options.enough_layers ? options.enough_layers(transformer->fingerprints_[0]) : -1;
+  const int last = enough < 0 ? max_layer : std::min(max_layer, enough);
+  for (int layer = 1; layer <= last && loader.status().ok(); ++layer) {
     transformer->blocks_.push_back({.attention_norm = loader.OneNorm(Slot::kAttentionNorm, layer),
                                     .qkv = loader.Qkv(layer),
                                     .query_norm = loader.OneNorm(Slot::kQueryNorm, layer),
@@ -243,6 +280,7 @@ absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Load(const ModelDescri
     transformer->fingerprints_.push_back(loader.Chain(transformer->fingerprints_.back()));
   }
   MIDLAYER_RETURN_IF_ERROR(loader.status());
+  MIDLAYER_RETURN_IF_ERROR(CatchTorch([&] { transformer->KeepRopes(model.max_tokens); }));
   return transformer;
 }
 

@@ -1,6 +1,8 @@
 #include "server/nn/attention.h"
 
+#include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/_flash_attention_forward.h>
 #include <ATen/ops/abs.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/embedding.h>
@@ -27,6 +29,28 @@ at::Tensor WindowMask(const AttentionRule& rule, int64_t tokens, const at::Tenso
   if (rule.causal) hidden = hidden.logical_or(back < 0);
   return at::zeros({1, tokens, tokens}, like.options())
       .masked_fill_(hidden.unsqueeze(0), -std::numeric_limits<double>::infinity());
+}
+
+// Whether FlashAttention is there for such queries: on GPUs from compute capability 8.0 on, which bfloat16 asks for
+// too.
+bool TakesFlash(const at::Tensor& q_PNH, const AttentionMasks& masks) {
+  const bool half = q_PNH.scalar_type() == at::kHalf || q_PNH.scalar_type() == at::kBFloat16;
+  const int64_t size = q_PNH.size(2);
+  return q_PNH.is_cuda() && half && size % 8 == 0 && size <= 256 && masks.OnlyByRule() &&
+         at::globalContext().userEnabledFlashSDP();
+}
+
+at::Tensor FlashAttention(const at::Tensor& q_PNH, const at::Tensor& k_PKH, const at::Tensor& v_PKH,
+                          const PackedRows& rows, const AttentionRule& rule) {
+  std::optional<int64_t> left, right;
+  if (rule.window > 0) {
+    left = rule.window - 1;
+    right = rule.causal ? 0 : rule.window - 1;
+  }
+  const at::Tensor context = std::get<0>(at::_flash_attention_forward(
+      q_PNH, k_PKH, v_PKH, rows.starts, rows.starts, rows.longest, rows.longest,
+      /*dropout_p=*/0, rule.causal, /*return_debug_mask=*/false, std::optional<double>(rule.scale), left, right));
+  return context.reshape({q_PNH.size(0), -1});
 }
 
 // (rows * T, K, H) -> (rows, N, T, H), each head of keys or values as often as queries use it.
@@ -56,10 +80,11 @@ const at::Tensor& AttentionMasks::For(const AttentionRule& rule, int64_t tokens,
 }
 
 at::Tensor PackedAttention(const at::Tensor& q_PNH, const at::Tensor& k_PKH, const at::Tensor& v_PKH,
-                           absl::Span<const RowGroup> groups, const AttentionRule& rule, AttentionMasks& masks) {
+                           const PackedRows& rows, const AttentionRule& rule, AttentionMasks& masks) {
+  if (TakesFlash(q_PNH, masks)) return FlashAttention(q_PNH, k_PKH, v_PKH, rows, rule);
   const int64_t heads = q_PNH.size(1), size = q_PNH.size(2);
   at::Tensor out = at::empty({q_PNH.size(0), heads * size}, q_PNH.options());
-  for (const RowGroup& group : groups) {
+  for (const RowGroup& group : rows.groups) {
     const at::Tensor& added = masks.For(rule, group.tokens, q_PNH);
     std::optional<at::Tensor> mask;
     if (added.defined()) mask = added.unsqueeze(0);

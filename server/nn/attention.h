@@ -32,15 +32,19 @@ class AttentionMasks {
   // (1, T, T) or (N, T, T) in the type of `like`, on its device; undefined where nothing is to be added.
   const at::Tensor& For(const AttentionRule& rule, int64_t tokens, const at::Tensor& like);
 
+  // Whether `rule` alone says what is added.
+  bool OnlyByRule() const { return !relative_bias_.defined(); }
+
  private:
   const at::Tensor relative_bias_;
   std::map<std::pair<int64_t, int>, at::Tensor> masks_;  // by tokens and window
 };
 
 // Each token attends to the tokens of its own row that `rule` lets it see. q: (P, N, H); k, v: (P, K, H), where head n
-// of the queries uses head n / (N / K). Returns (P, N H).
+// of the queries uses head n / (N / K). Returns (P, N H). On a GPU with bfloat16 or float16 all rows go in one call of
+// FlashAttention (Dao 2023) where it takes the head size; else one call for each group of rows.
 at::Tensor PackedAttention(const at::Tensor& q_PNH, const at::Tensor& k_PKH, const at::Tensor& v_PKH,
-                           absl::Span<const RowGroup> groups, const AttentionRule& rule, AttentionMasks& masks);
+                           const PackedRows& rows, const AttentionRule& rule, AttentionMasks& masks);
 
 // T5's relative position bias as MPNet uses it (bidirectional, 32 buckets, distances up to 128).
 // table: (buckets, N). Returns (N, T, T).

@@ -16,9 +16,9 @@ at::Tensor Linear::operator()(const at::Tensor& x) const {
 }
 
 at::Tensor Norm::operator()(const at::Tensor& x) const {
+  if (kind == NormKind::kLayer) return at::layer_norm(x.to(dtype), {x.size(-1)}, weight, bias, epsilon);
   const at::Tensor wide = x.to(at::kFloat);
-  if (kind == NormKind::kLayer) return at::layer_norm(wide, {x.size(-1)}, weight, bias, epsilon);
-  return wide * at::rsqrt(at::mean(wide.square(), -1, /*keepdim=*/true) + epsilon) * weight;
+  return (wide * at::rsqrt(at::mean(wide.square(), -1, /*keepdim=*/true) + epsilon) * weight).to(dtype);
 }
 
 at::Tensor Activate(Activation activation, const at::Tensor& x) {

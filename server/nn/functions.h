@@ -21,13 +21,15 @@ struct Linear {
   at::Tensor operator()(const at::Tensor& x) const;
 };
 
-// Over the last dimension, in float32, which it returns. kLayer: (x - mean) / sqrt(variance + epsilon) * weight + bias.
+// Over the last dimension. kLayer: (x - mean) / sqrt(variance + epsilon) * weight + bias.
 // kRms (Zhang, Sennrich 2019, "Root mean square layer normalization"): x / sqrt(mean of x^2 + epsilon) * weight.
 struct Norm {
   NormKind kind = NormKind::kLayer;
   at::Tensor weight;  // of kRmsPlusOne too what is multiplied: the 1 was added when it was loaded
   at::Tensor bias;    // undefined where there is none
   double epsilon = 0;
+  // Of the result. What is computed in it: kLayer, whose weight and bias have this type too; others in float32.
+  at::ScalarType dtype = at::kFloat;
   at::Tensor operator()(const at::Tensor& x) const;
 };
 
@@ -38,6 +40,13 @@ struct RowGroup {
   int64_t first_token = 0;
   int64_t rows = 0;
   int64_t tokens = 0;  // T, of each row
+};
+
+// The rows of a batch that are still computed.
+struct PackedRows {
+  std::vector<RowGroup> groups;
+  int64_t longest = 0;  // T of the longest
+  at::Tensor starts;    // (B + 1), int32, on the device: the first token of each row, and their end
 };
 
 // Groups the rows whose tokens start at offsets[0], offsets[1], …; the last offset is P.

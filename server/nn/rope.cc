@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numbers>
 
 namespace midlayer {
@@ -53,6 +54,22 @@ class YarnRamp {
   double low_ = 0, high_ = 0;
 };
 
+// What becomes of a pair's frequency. Refers to `spec`.
+std::function<double(int pair, double frequency)> Scaling(const RopeSpec& spec) {
+  switch (spec.scaling) {
+    case RopeScaling::kLinear:
+      return [&spec](int, double frequency) { return frequency / spec.factor; };
+    case RopeScaling::kLlama3:
+      return [&spec](int, double frequency) { return Llama3(spec, frequency); };
+    case RopeScaling::kYarn:
+      return YarnRamp(spec);
+    case RopeScaling::kNone:
+    case RopeScaling::kDynamic:  // changes the base
+      break;
+  }
+  return [](int, double frequency) { return frequency; };
+}
+
 // The base for a text longer than those of the training.
 double DynamicTheta(const RopeSpec& spec, int64_t tokens) {
   const double length = std::max<double>(static_cast<double>(tokens), spec.original_positions);
@@ -77,18 +94,16 @@ std::vector<float> Angles(const RopeSpec& spec, int64_t tokens) {
 
 std::vector<double> RopeFrequencies(const RopeSpec& spec, int64_t tokens) {
   const double theta = spec.scaling == RopeScaling::kDynamic ? DynamicTheta(spec, tokens) : spec.theta;
+  const std::function<double(int, double)> scaled = Scaling(spec);
   std::vector<double> frequencies;
   for (int pair = 0; pair < spec.dims / 2; ++pair) {
-    frequencies.push_back(std::pow(theta, -2.0 * pair / spec.dims));
-  }
-  const YarnRamp yarn(spec);
-  for (int pair = 0; pair < spec.dims / 2; ++pair) {
-    double& frequency = frequencies[static_cast<size_t>(pair)];
-    if (spec.scaling == RopeScaling::kLinear) frequency /= spec.factor;
-    if (spec.scaling == RopeScaling::kLlama3) frequency = Llama3(spec, frequency);
-    if (spec.scaling == RopeScaling::kYarn) frequency = yarn(pair, frequency);
+    frequencies.push_back(scaled(pair, std::pow(theta, -2.0 * pair / spec.dims)));
   }
   return frequencies;
+}
+
+RopeTable RowsOf(const RopeTable& table, const at::Tensor& positions_P) {
+  return {.cos_PR = table.cos_PR.index_select(0, positions_P), .sin_PR = table.sin_PR.index_select(0, positions_P)};
 }
 
 RopeTable MakeRopeTable(const RopeSpec& spec, absl::Span<const int64_t> offsets, at::Device device) {

@@ -29,6 +29,9 @@ struct RopeTable {
 // Row r of the batch is the tokens offsets[r] … offsets[r + 1] - 1; each row counts from 0.
 RopeTable MakeRopeTable(const RopeSpec& spec, absl::Span<const int64_t> offsets, at::Device device);
 
+// Of a table of one row, what tokens at these places of their texts need. kDynamic: for texts up to original_positions.
+RopeTable RowsOf(const RopeTable& table, const at::Tensor& positions_P);
+
 // Turns the first 2 R numbers of each head, in float32; the table may have more tokens than x, of which the first
 // count. x: (P, N, H). Returns x's shape and type.
 at::Tensor ApplyRope(const RopeTable& table, bool interleaved, const at::Tensor& x_PNH);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,6 +18,24 @@ namespace {
 constexpr int kMaxOutputs = 64;
 constexpr int kMaxLayersOfOutput = 256;
 constexpr int kInteractiveTexts = 8;  // a request of more texts is indexing, unless it says otherwise
+
+constexpr std::pair<v1::Pooling, Pooling> kPoolings[] = {
+    {v1::POOLING_CLS, Pooling::kCls},
+    {v1::POOLING_MEAN, Pooling::kMean},
+    {v1::POOLING_LAST, Pooling::kLast},
+    {v1::POOLING_MAX, Pooling::kMax},
+    {v1::POOLING_WEIGHTED_MEAN, Pooling::kWeightedMean},
+    {v1::POOLING_TRAINED_LAST, Pooling::kTrainedLast},
+    {v1::POOLING_TRAINED_MULTI, Pooling::kTrainedMulti},
+};
+
+// Nothing for the default, and for what is none.
+std::optional<Pooling> FromWire(v1::Pooling wire) {
+  for (const auto& [known, pooling] : kPoolings) {
+    if (known == wire) return pooling;
+  }
+  return std::nullopt;
+}
 
 template <typename... Found>
 absl::Status Invalid(absl::string_view field, absl::string_view expected, const Found&... found) {
@@ -57,8 +76,9 @@ absl::Status ReadLayers(const v1::OutputSpec& wire, const RequestContext& contex
     output.layers.push_back(resolved);
   }
   if (output.layers.empty()) {
-    MIDLAYER_RETURN_IF_ERROR(context.selection.refusal);
-    const bool selected = !context.selection.id.empty();
+    const bool trained = IsTrained(FromWire(wire.pooling()).value_or(Pooling::kMean));  // as it was trained
+    if (!trained) MIDLAYER_RETURN_IF_ERROR(context.selection.refusal);
+    const bool selected = !trained && !context.selection.id.empty();
     output.layers.push_back(selected ? context.selection.layer : model.max_layer);
     output.source = selected ? LayerSource::kSelection : LayerSource::kDefault;
   }
@@ -98,7 +118,8 @@ absl::Status ReadFusion(const v1::OutputSpec& wire, const std::string& field, Ou
 absl::Status ReadDense(const v1::OutputSpec& wire, const ModelInfo& model, const std::string& field,
                        OutputSpec& output) {
   const bool natural = output.layers == std::vector<int>{model.description.arch.layers} &&
-                       output.state == State::kRaw && output.pooling == model.description.default_pooling;
+                       output.state == State::kRaw && output.pooling == model.description.default_pooling &&
+                       !IsTrained(output.pooling);
   output.dense = wire.has_dense() ? wire.dense() : natural && model.dense_features > 0;
   if (output.dense && model.dense_features == 0) {
     return Invalid(absl::StrCat(field, "dense"), "false (the model has no Dense modules)", "true");
@@ -114,9 +135,17 @@ absl::Status ReadPoolingAndState(const v1::OutputSpec& wire, const RequestContex
     return Invalid(absl::StrCat(field, "state"), "a State", static_cast<int>(wire.state()));
   }
   output.state = wire.state() == v1::STATE_NORMED ? State::kNormed : State::kRaw;
-  if (output.source != LayerSource::kSelection) return absl::OkStatus();
-  if (wire.pooling() == v1::POOLING_UNSPECIFIED) output.pooling = context.selection.pooling;
-  if (wire.state() == v1::STATE_UNSPECIFIED) output.state = context.selection.state;
+  if (output.source == LayerSource::kSelection) {
+    if (wire.pooling() == v1::POOLING_UNSPECIFIED) output.pooling = context.selection.pooling;
+    if (wire.state() == v1::STATE_UNSPECIFIED) output.state = context.selection.state;
+  }
+  if (!IsTrained(output.pooling)) return absl::OkStatus();
+  if (output.state != State::kRaw) {
+    return Invalid(absl::StrCat(field, "state"), "STATE_RAW with a trained pooling", "STATE_NORMED");
+  }
+  for (const int layer : output.layers) {
+    if (layer < 1) return Invalid(absl::StrCat(field, "layer"), "1 or more with a trained pooling", layer);
+  }
   return absl::OkStatus();
 }
 
@@ -278,37 +307,22 @@ void DescribeOutput(const OutputSpec& output, const ModelInfo& model, v1::Output
 
 }  // namespace
 
-absl::StatusOr<Pooling> ToPooling(v1::Pooling pooling, const ModelInfo& model, absl::string_view field) {
-  switch (pooling) {
-    case v1::POOLING_UNSPECIFIED:
-      return model.description.default_pooling;
-    case v1::POOLING_CLS:
-      return Pooling::kCls;
-    case v1::POOLING_MEAN:
-      return Pooling::kMean;
-    case v1::POOLING_LAST:
-      return Pooling::kLast;
-    case v1::POOLING_MAX:
-      return Pooling::kMax;
-    case v1::POOLING_WEIGHTED_MEAN:
-      return Pooling::kWeightedMean;
-    default:
-      return Invalid(field, "a Pooling", static_cast<int>(pooling));
+absl::StatusOr<Pooling> ToPooling(v1::Pooling wire, const ModelInfo& model, absl::string_view field) {
+  if (wire == v1::POOLING_UNSPECIFIED) return model.description.default_pooling;
+  const std::optional<Pooling> pooling = FromWire(wire);
+  if (!pooling) return Invalid(field, "a Pooling", static_cast<int>(wire));
+  if (IsTrained(*pooling) && pooling != model.trained_pooling) {
+    const std::string_view served = model.trained_pooling ? PoolingName(*model.trained_pooling) : "none";
+    return Invalid(
+        field, absl::StrCat("a pooling of this server, whose trained head (--pooling-head) is for ", ToAbsl(served)),
+        ToAbsl(PoolingName(*pooling)));
   }
+  return *pooling;
 }
 
 v1::Pooling FromPooling(Pooling pooling) {
-  switch (pooling) {
-    case Pooling::kCls:
-      return v1::POOLING_CLS;
-    case Pooling::kMean:
-      return v1::POOLING_MEAN;
-    case Pooling::kLast:
-      return v1::POOLING_LAST;
-    case Pooling::kMax:
-      return v1::POOLING_MAX;
-    case Pooling::kWeightedMean:
-      return v1::POOLING_WEIGHTED_MEAN;
+  for (const auto& [wire, known] : kPoolings) {
+    if (known == pooling) return wire;
   }
   return v1::POOLING_UNSPECIFIED;
 }
@@ -360,6 +374,9 @@ v1::GetModelResponse DescribeForWire(const ModelInfo& model, const RequestLimits
   response.set_architecture(description.arch.model_type);
   response.set_layers(description.arch.layers);
   response.set_attention(AttentionDirectionName(description.arch.direction));
+  for (const auto& [wire, pooling] : kPoolings) {
+    if (!IsTrained(pooling) || pooling == model.trained_pooling) response.add_poolings(wire);
+  }
   response.set_max_layer(model.max_layer);
   response.set_hidden_size(description.arch.hidden);
   response.set_max_tokens(description.max_tokens);

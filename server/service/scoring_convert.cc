@@ -117,6 +117,12 @@ void FillCost(const ScoreCost& cost, v1::ScoreCost* wire) {
   wire->set_peak_bytes(cost.peak_bytes);
 }
 
+// The default pooling; in place of a trained one, what models have without a say.
+Pooling LayerPooling(const ModelDescription& model) {
+  if (!IsTrained(model.default_pooling)) return model.default_pooling;
+  return model.arch.direction == AttentionDirection::kCausal ? Pooling::kLast : Pooling::kMean;
+}
+
 }  // namespace
 
 absl::StatusOr<ScoreTask> ToScoreTask(const v1::ScoreOptions& options, const ModelInfo& model) {
@@ -128,11 +134,17 @@ absl::StatusOr<ScoreTask> ToScoreTask(const v1::ScoreOptions& options, const Mod
   for (const int wire : options.poolings()) {
     MIDLAYER_ASSIGN_OR_RETURN(const Pooling pooling,
                               ToPooling(static_cast<v1::Pooling>(wire), model, "options.poolings"));
+    if (IsTrained(pooling)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "options.poolings: expected poolings that any layer has (a trained head was trained on its own), "
+          "found ",
+          ToAbsl(PoolingName(pooling))));
+    }
     if (std::find(task.poolings.begin(), task.poolings.end(), pooling) == task.poolings.end()) {
       task.poolings.push_back(pooling);
     }
   }
-  if (task.poolings.empty()) task.poolings.push_back(model.description.default_pooling);
+  if (task.poolings.empty()) task.poolings.push_back(LayerPooling(model.description));
   MIDLAYER_ASSIGN_OR_RETURN(task.criterion, ParseCriterion(options.criterion()));
   task.sample_size = options.sample_size() == 0 ? kDefaultSample : options.sample_size();
   task.seed = options.seed();

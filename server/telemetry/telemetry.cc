@@ -68,6 +68,11 @@ Telemetry::Telemetry()
                         .Help("Tokens of a batch; there is no padding.")
                         .Register(*registry_)
                         .Add({}, DoublingBuckets(65536))),
+      batch_splits_(BuildCounter()
+                        .Name("midlayer_batch_splits_total")
+                        .Help("Batches that failed and were run again in halves, by reason: out_of_memory (fewer "
+                              "--batch-tokens would fit), error.")
+                        .Register(*registry_)),
       texts_(BuildCounter().Name("midlayer_texts_total").Help("Texts computed.").Register(*registry_).Add({})),
       tokens_(BuildCounter().Name("midlayer_tokens_total").Help("Tokens computed.").Register(*registry_).Add({})),
       queue_rows_(BuildGauge()
@@ -159,6 +164,10 @@ void Telemetry::BatchRan(int64_t rows, int64_t tokens) {
   batch_tokens_.Observe(static_cast<double>(tokens));
   texts_.Increment(static_cast<double>(rows));
   tokens_.Increment(static_cast<double>(tokens));
+}
+
+void Telemetry::BatchSplit(std::string_view reason) {
+  batch_splits_.Add({{"reason", std::string(reason)}}).Increment();
 }
 
 void Telemetry::QueueIs(int64_t rows, int64_t tokens) {

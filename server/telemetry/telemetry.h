@@ -44,6 +44,8 @@ class Telemetry {
   // One block (0: the embeddings) for one batch.
   void LayerTook(int layer, double seconds);
   void BatchRan(int64_t rows, int64_t tokens);
+  // A batch failed ("out_of_memory", "error") and is run again in halves.
+  void BatchSplit(std::string_view reason);
   void QueueIs(int64_t rows, int64_t tokens);
 
   // A scoring run began; it ended with this gRPC code; how far the one that reported last is (0 to 1).
@@ -79,6 +81,7 @@ class Telemetry {
   std::vector<prometheus::Histogram*> stages_;  // by Stage
   prometheus::Histogram& batch_rows_;
   prometheus::Histogram& batch_tokens_;
+  Counters& batch_splits_;
   prometheus::Counter& texts_;
   prometheus::Counter& tokens_;
   prometheus::Gauge& queue_rows_;

@@ -129,8 +129,11 @@ class Flags(harness.TestCase):
             (["--max-tokens", "100"], ["--max-tokens", "at most 66", "found 100"]),
             (["--max-tokens", "2"], ["max_tokens", "found 2"]),
             (["--dtype", "int8"], ["--dtype", "float32, bfloat16 or float16", "found int8"]),
-            (["--device", "tpu"], ["--device", "cpu, cuda, cuda:N or auto", "found tpu"]),
+            (["--device", "tpu"], ["--device", "cpu, cuda, cuda:N", "or auto", "found tpu"]),
             (["--device", "meta"], ["--device", "found meta"]),
+            (["--pure-low-precision", "true"], ["--pure-low-precision", "--dtype bfloat16 or float16", "float32"]),
+            (["--pooling-head", "none.safetensors"], ["--pooling-head", "none.safetensors"]),
+            (["--default-pooling", "trained_last"], ["--default-pooling", "--pooling-head", "found trained_last"]),
         ]:
             with self.subTest(flags=flags):
                 self.assertRefused(run([SERVER, "--model", MODELS / "bert", *flags]), *parts)
@@ -138,7 +141,7 @@ class Flags(harness.TestCase):
     def test_cuda_without_a_gpu_is_refused(self):
         if glob.glob("/dev/nvidia[0-9]*"):
             self.skipTest("this machine has a GPU")
-        for device in ("cuda", "cuda:1"):
+        for device in ("cuda", "cuda:1", "cuda:0,cuda:1"):
             self.assertRefused(run([SERVER, "--model", MODELS / "bert", "--device", device]), "--device", "CUDA")
 
     def test_addresses_that_cannot_be_had_are_refused(self):

@@ -69,8 +69,8 @@ TEST_F(BatcherTest, RowsThatArriveWhileTheRunnerWorksShareABatch) {
 }
 
 // Background work, that adds `name` to `done` ("-name" where it is not to run).
-std::function<void(bool)> Noting(std::vector<std::string>* done, const std::string& name) {
-  return [done, name](bool run) { done->push_back(run ? name : "-" + name); };
+BackgroundWork Noting(std::vector<std::string>* done, const std::string& name) {
+  return [done, name](int runner) { done->push_back(runner == kNotRun ? "-" + name : name); };
 }
 
 TEST_F(BatcherTest, BackgroundWorkRunsWhereNoRowsWait) {
@@ -79,10 +79,10 @@ TEST_F(BatcherTest, BackgroundWorkRunsWhereNoRowsWait) {
   batcher_.PushBackground(Noting(&done, "second"));
   Push(1, 1);
   EXPECT_THAT(TextsOf(batcher_.Next()), ElementsAre(1)) << "rows go before it";
-  batcher_.Next()->background(true);
+  batcher_.Next()->background(0);
   Push(2, 1);
   EXPECT_THAT(TextsOf(batcher_.Next()), ElementsAre(2));
-  batcher_.Next()->background(true);
+  batcher_.Next()->background(0);
   EXPECT_THAT(done, ElementsAre("first", "second"));
 }
 
@@ -90,7 +90,7 @@ TEST_F(BatcherTest, BackgroundWorkThatIsDueGoesBeforeRows) {
   std::vector<std::string> done;
   Push(1, 1);
   batcher_.PushBackground(Noting(&done, "due"));
-  batcher_.Next(/*background_is_due=*/true)->background(true);
+  batcher_.Next(/*background_is_due=*/true)->background(0);
   EXPECT_THAT(done, ElementsAre("due"));
   EXPECT_THAT(TextsOf(batcher_.Next(/*background_is_due=*/true)), ElementsAre(1)) << "none is left";
 }

@@ -16,9 +16,9 @@ class Embedder {
  public:
   explicit Embedder(const LoadOptions& options)
       : model_(LoadModel(options).value()),
-        runner_(MakeTorchRunner(model_.transformer, &telemetry_)),
+        runner_(std::move(MakeTorchRunners(model_.replicas, 1, &telemetry_)[0])),
         engine_({.include_prompt = model_.info.description.include_prompt}, model_.tokenizer.get(),
-                MakeTorchRunner(model_.transformer, &telemetry_), &telemetry_) {}
+                MakeTorchRunners(model_.replicas, 2, &telemetry_), &telemetry_) {}
 
   const ModelInfo& info() const { return model_.info; }
 

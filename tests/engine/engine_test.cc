@@ -64,12 +64,15 @@ double Gauge(const Telemetry& telemetry, const std::string& name) {
   return -1;
 }
 
-double RejectedForFullQueue(const Telemetry& telemetry) {
+// The first series of a counter; 0 where there is none yet.
+double FirstCounter(const Telemetry& telemetry, const std::string& name) {
   for (const auto& family : telemetry.registry()->Collect()) {
-    if (family.name == "midlayer_rejected_total" && !family.metric.empty()) return family.metric[0].counter.value;
+    if (family.name == name && !family.metric.empty()) return family.metric[0].counter.value;
   }
   return 0;
 }
+
+double RejectedForFullQueue(const Telemetry& telemetry) { return FirstCounter(telemetry, "midlayer_rejected_total"); }
 
 class EngineTest : public testing::Test {
  protected:
@@ -80,9 +83,10 @@ class EngineTest : public testing::Test {
   // A failed case must not hang on a closed gate.
   ~EngineTest() override { model_.Open(); }
 
-  void Start() {
-    engine_ =
-        std::make_unique<Engine>(options_, &GoldenTokenizer(), std::make_unique<FakeRunner>(&model_), &telemetry_);
+  void Start(int runners = 1) {
+    std::vector<std::unique_ptr<Runner>> all;
+    for (int i = 0; i < runners; ++i) all.push_back(std::make_unique<FakeRunner>(&model_));
+    engine_ = std::make_unique<Engine>(options_, &GoldenTokenizer(), std::move(all), &telemetry_);
   }
 
   Tracked Embed(EmbedTask task, WhenFull when_full = WhenFull::kRefuse) {
@@ -214,6 +218,75 @@ TEST_F(EngineTest, AFailedBatchIsHalved) {
   for (const Tracked& each : tracked) static_cast<void>(each.outcome->Wait());
   // All have 5 tokens, so the row stays last.
   EXPECT_THAT(model_.RowsOfBatches(), ElementsAre(1, 8, 4, 4, 2, 2, 1, 1));
+}
+
+TEST_F(EngineTest, ABatchThatIsTooMuchForTheMemoryIsRunInParts) {
+  model_.most_rows = 3;
+  Start();
+  const Tracked busy = KeepBusy();
+  std::vector<Tracked> tracked;
+  for (size_t n = 0; n < 8; ++n) tracked.push_back(Embed(Texts({TextNumber(n)})));
+  WaitForQueue(8);
+  model_.Open();
+  for (size_t n = 0; n < 8; ++n) {
+    const auto result = tracked[n].outcome->Wait();
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_THAT(result->texts[0].vectors, ElementsAre(Expected(TextNumber(n))));
+  }
+  EXPECT_THAT(model_.RowsOfBatches(), ElementsAre(1, 8, 4, 2, 2, 4, 2, 2));
+  EXPECT_EQ(FirstCounter(telemetry_, "midlayer_batch_splits_total"), 3);
+}
+
+TEST_F(EngineTest, ATextThatIsTooMuchForTheMemoryAloneIsRefused) {
+  model_.most_rows = 0;
+  Start();
+  EXPECT_EQ(Embed(Texts({"the"})).outcome->status(),
+            absl::ResourceExhaustedError("texts[0]: out of the fake model's memory"));
+}
+
+TEST_F(EngineTest, SeveralRunnersWorkAtOnce) {
+  Start(/*runners=*/3);
+  model_.Close();
+  std::vector<Tracked> tracked;
+  for (size_t n = 0; n < 3; ++n) {
+    tracked.push_back(Embed(Texts({TextNumber(n)})));
+    model_.WaitForBatches(n + 1);  // while those before it are still under way
+  }
+  tracked.push_back(Embed(Texts({TextNumber(3)})));
+  WaitForQueue(1);
+  model_.Open();
+  for (size_t n = 0; n < 4; ++n) {
+    const auto result = tracked[n].outcome->Wait();
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_THAT(result->texts[0].vectors, ElementsAre(Expected(TextNumber(n))));
+  }
+}
+
+TEST_F(EngineTest, SeveralRunnersShareStatesPassesAndTexts) {
+  Start(/*runners=*/3);
+  std::vector<std::thread> scorers;
+  std::atomic<int> layers = 0;
+  for (int i = 0; i < 4; ++i) {
+    scorers.emplace_back([&] {
+      const PackedTokens batch{.ids = {1, 2}, .offsets = {0, 2}, .last_layer = {1}};
+      for (int pass = 0; pass < 25; ++pass) {
+        const auto took = engine_->RunStates(batch, State::kRaw, [&](int, absl::Span<const float>) {
+          ++layers;
+          return true;
+        });
+        EXPECT_TRUE(took.ok()) << took.status();
+      }
+    });
+  }
+  std::vector<Tracked> tracked;
+  for (size_t n = 0; n < 200; ++n) tracked.push_back(Embed(Texts({TextNumber(n)}), WhenFull::kWait));
+  for (size_t n = 0; n < 200; ++n) {
+    const auto result = tracked[n].outcome->Wait();
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_THAT(result->texts[0].vectors, ElementsAre(Expected(TextNumber(n))));
+  }
+  for (std::thread& scorer : scorers) scorer.join();
+  EXPECT_EQ(layers, 4 * 25 * FakeModel::kLayers);
 }
 
 TEST_F(EngineTest, AFullQueueRefusesAtOnce) {

@@ -56,6 +56,7 @@ struct FakeModel {
   std::mutex mutex;
   std::condition_variable changed;
   bool is_closed = false;
+  size_t most_rows = 1 << 20;                              // for more in one batch there is no memory
   std::vector<std::vector<std::vector<int32_t>>> batches;  // the ids of the rows of each
 };
 
@@ -63,7 +64,7 @@ class FakeRunner : public Runner {
  public:
   explicit FakeRunner(FakeModel* model) : model_(model) {}
 
-  absl::StatusOr<std::vector<std::vector<std::vector<float>>>> Run(const Batch& batch) override {
+  absl::StatusOr<Vectors> Run(const Batch& batch) override {
     CheckPacking(batch);
     {
       std::unique_lock lock(model_->mutex);
@@ -71,8 +72,9 @@ class FakeRunner : public Runner {
       for (const Row& row : batch.rows) model_->batches.back().push_back(row.ids);
       model_->changed.notify_all();
       model_->changed.wait(lock, [this] { return !model_->is_closed; });
+      if (batch.rows.size() > model_->most_rows) return absl::ResourceExhaustedError("out of the fake model's memory");
     }
-    std::vector<std::vector<std::vector<float>>> results;
+    Vectors results;
     for (const Row& row : batch.rows) {
       if (std::find(row.ids.begin(), row.ids.end(), kPoison) != row.ids.end()) {
         return absl::InternalError("the fake model fails on vu");

@@ -55,7 +55,7 @@ void ExpectAttention(const Case& test) {
   const at::Tensor q = at::randn({tokens, test.heads, kSize}), k = at::randn({tokens, test.kv_heads, kSize}),
                    v = at::randn({tokens, test.kv_heads, kSize});
   AttentionMasks masks(test.relative_bias);
-  const at::Tensor got = PackedAttention(q, k, v, GroupRows(test.offsets), test.rule, masks);
+  const at::Tensor got = PackedAttention(q, k, v, {.groups = GroupRows(test.offsets)}, test.rule, masks);
   ASSERT_EQ(got.sizes(), (at::IntArrayRef{tokens, test.heads * kSize}));
   for (size_t row = 0; row + 1 < test.offsets.size(); ++row) {
     const int64_t begin = test.offsets[row], end = test.offsets[row + 1];

@@ -51,6 +51,20 @@ ModelInfo PlainModel() {
   return model;
 }
 
+// With a trained head over all layers.
+ModelInfo TrainedModel() {
+  ModelInfo model = Model();
+  model.trained_pooling = Pooling::kTrainedMulti;
+  return model;
+}
+
+// The same, where that is what requests get that name no pooling.
+ModelInfo TrainedByDefault() {
+  ModelInfo model = TrainedModel();
+  model.description.default_pooling = Pooling::kTrainedMulti;
+  return model;
+}
+
 constexpr RequestLimits kLimits = {.max_texts = 10, .max_text_bytes = 100};
 
 v1::EmbedRequest FromText(const std::string& text_format) {
@@ -106,6 +120,13 @@ TEST(ToTaskTest, GoodOutputs) {
       {"dimensions: 16",
        Model(),
        {{.layers = {6}, .pooling = cls, .dimensions = 16, .dense = true, .source = LayerSource::kDefault}}},
+      // A trained head is no part of sentence-transformers, so no Dense modules follow.
+      {"pooling: POOLING_TRAINED_MULTI",
+       TrainedModel(),
+       {{.layers = {6}, .pooling = Pooling::kTrainedMulti, .source = LayerSource::kDefault}}},
+      {"layer: 2 pooling: POOLING_TRAINED_MULTI", TrainedModel(), {{.layers = {2}, .pooling = Pooling::kTrainedMulti}}},
+      {"", TrainedByDefault(), {{.layers = {6}, .pooling = Pooling::kTrainedMulti, .source = LayerSource::kDefault}}},
+      {"layer: 0 pooling: POOLING_CLS", TrainedByDefault(), {{.layers = {0}, .pooling = cls}}},
       // The long form.
       {"outputs {}", Model(), {{.layers = {6}, .pooling = cls, .dense = true, .source = LayerSource::kDefault}}},
       {"outputs { dense: false }", Model(), {{.layers = {6}, .pooling = cls, .source = LayerSource::kDefault}}},
@@ -235,6 +256,16 @@ TEST(ToTaskTest, BadRequests) {
       {"texts: 'a' format: 99", Model(), invalid, "format: expected a VectorFormat, found 99"},
       {"texts: 'a' truncate: 99", Model(), invalid, "truncate: expected a Truncate, found 99"},
       {"texts: 'a' priority: 99", Model(), invalid, "priority: expected a Priority, found 99"},
+      {"texts: 'a' pooling: POOLING_TRAINED_LAST", Model(), invalid,
+       "pooling: expected a pooling of this server, whose trained head (--pooling-head) is for none, found "
+       "trained_last"},
+      {"texts: 'a' pooling: POOLING_TRAINED_LAST", TrainedModel(), invalid, "is for trained_multi, found trained_last"},
+      {"texts: 'a' layer: 0 pooling: POOLING_TRAINED_MULTI", TrainedModel(), invalid,
+       "layer: expected 1 or more with a trained pooling, found 0"},
+      {"texts: 'a' outputs { layers: [3, 0] pooling: POOLING_TRAINED_MULTI }", TrainedModel(), invalid,
+       "outputs[0].layer: expected 1 or more with a trained pooling, found 0"},
+      {"texts: 'a' state: STATE_NORMED pooling: POOLING_TRAINED_MULTI", TrainedModel(), invalid,
+       "state: expected STATE_RAW with a trained pooling, found STATE_NORMED"},
       {"texts: 'a' outputs { pooling: -1 }", Model(), invalid, "outputs[0].pooling: expected a Pooling, found -1"},
       {"texts: 'a' outputs { state: 3 }", Model(), invalid, "outputs[0].state: expected a State, found 3"},
       {"texts: 'a' outputs { layers: [1, 2] fusion: 9 }", Model(), invalid,
@@ -310,8 +341,9 @@ const SelectionInForce& Selected() {
 }
 
 absl::StatusOr<EmbedTask> ConvertSelected(const std::string& text_format,
-                                          const SelectionInForce& selection = Selected()) {
-  return ToTask(FromText(text_format), {Model(), kLimits, selection}, Priority::kInteractive);
+                                          const SelectionInForce& selection = Selected(),
+                                          const ModelInfo& model = Model()) {
+  return ToTask(FromText(text_format), {model, kLimits, selection}, Priority::kInteractive);
 }
 
 TEST(ToTaskTest, WithoutALayerTheSelectionIsTakenWithItsPoolingAndState) {
@@ -323,6 +355,16 @@ TEST(ToTaskTest, WithoutALayerTheSelectionIsTakenWithItsPoolingAndState) {
   const auto mixed = ConvertSelected("texts: 'a' outputs { layers: 1 } outputs {}");
   EXPECT_THAT(mixed->outputs.at(0).layers, ElementsAre(1));
   EXPECT_THAT(mixed->outputs.at(1).layers, ElementsAre(2));
+}
+
+TEST(ToTaskTest, ATrainedPoolingIsOfTheLayersItWasTrainedOnWhateverIsSelected) {
+  const char* request = "texts: 'a' pooling: POOLING_TRAINED_MULTI";
+  const OutputSpec expected{.layers = {6}, .pooling = Pooling::kTrainedMulti, .source = LayerSource::kDefault};
+  ExpectSame(ConvertSelected(request, Selected(), TrainedModel())->outputs.at(0), expected);
+  const SelectionInForce unknown{.refusal = absl::UnavailableError("the store is away")};
+  ExpectSame(ConvertSelected(request, unknown, TrainedModel())->outputs.at(0), expected);
+  ExpectSame(ConvertSelected("texts: 'a'", Selected(), TrainedByDefault())->outputs.at(0),
+             {.layers = {2}, .pooling = Pooling::kMax, .state = State::kNormed, .source = LayerSource::kSelection});
 }
 
 TEST(ToTaskTest, AnExpectedSelectionMustBeTheOneInForce) {
@@ -404,6 +446,9 @@ TEST(DescribeForWireTest, ModelAndLimits) {
   EXPECT_EQ(response.max_texts(), 10);
   EXPECT_EQ(response.max_text_bytes(), 100);
   EXPECT_EQ(response.server_version(), kVersion);
+  EXPECT_THAT(response.poolings(), ElementsAre(v1::POOLING_CLS, v1::POOLING_MEAN, v1::POOLING_LAST, v1::POOLING_MAX,
+                                               v1::POOLING_WEIGHTED_MEAN));
+  EXPECT_EQ(DescribeForWire(TrainedModel(), kLimits).poolings(5), v1::POOLING_TRAINED_MULTI);
   model.description.arch.final_norm = true;
   EXPECT_TRUE(DescribeForWire(model, kLimits).has_final_norm());
 }

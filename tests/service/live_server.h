@@ -95,7 +95,7 @@ class GatedRunner final : public Runner {
  public:
   GatedRunner(std::unique_ptr<Runner> inner, Gate* gate) : inner_(std::move(inner)), gate_(gate) {}
 
-  absl::StatusOr<std::vector<std::vector<std::vector<float>>>> Run(const Batch& batch) override {
+  absl::StatusOr<Vectors> Run(const Batch& batch) override {
     if (const absl::Status passed = gate_->Pass(batch); !passed.ok()) return passed;
     return inner_->Run(batch);
   }
@@ -127,6 +127,8 @@ class LiveServer {
   struct Options {
     std::string model = "bert";  // of tests/golden/models
     int max_layer = -1;
+    std::string pooling_head;
+    bool bidirectional = false;
     Engine::Options engine;
     RequestLimits limits;
     int max_message_bytes = 64 << 20;
@@ -138,14 +140,17 @@ class LiveServer {
 
   LiveServer() : LiveServer(Options()) {}
   explicit LiveServer(Options options)
-      : model_(
-            LoadModel(
-                {.directory = Directory(options.model), .device = "cpu", .max_layer = options.max_layer, .threads = 1})
-                .value()) {
+      : model_(LoadModel({.directory = Directory(options.model),
+                          .device = "cpu",
+                          .max_layer = options.max_layer,
+                          .threads = 1,
+                          .pooling_head = options.pooling_head,
+                          .overrides = {.bidirectional = options.bidirectional}})
+                   .value()) {
     options.engine.include_prompt = model_.info.description.include_prompt;
-    engine_ = std::make_unique<Engine>(
-        options.engine, model_.tokenizer.get(),
-        std::make_unique<GatedRunner>(MakeTorchRunner(model_.transformer, &telemetry_), &gate_), &telemetry_);
+    std::vector<std::unique_ptr<Runner>> runners = MakeTorchRunners(model_.replicas, 1, &telemetry_);
+    for (auto& runner : runners) runner = std::make_unique<GatedRunner>(std::move(runner), &gate_);
+    engine_ = std::make_unique<Engine>(options.engine, model_.tokenizer.get(), std::move(runners), &telemetry_);
     scorer_ = MakeTorchScorer(engine_.get(), &model_.info, model_.tokenizer.get(), options.scorer);
     selections_ = std::make_unique<Selections>(OpenStore(options.selection_store, "test").value(), &model_.info,
                                                options.selections, &telemetry_);

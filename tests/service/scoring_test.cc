@@ -249,6 +249,7 @@ TEST(ScoreLayersTest, RefusesWhatCannotBeScored) {
       {"alpha: -1", Texts(5), StatusCode::INVALID_ARGUMENT, "options.alpha: expected a finite number above 0"},
       {"views: 1", Texts(5), StatusCode::INVALID_ARGUMENT, "options.views: expected 2 to 64"},
       {"poolings: 99", Texts(5), StatusCode::INVALID_ARGUMENT, "options.poolings"},
+      {"poolings: POOLING_TRAINED_LAST", Texts(5), StatusCode::INVALID_ARGUMENT, "options.poolings"},
       {"promote: true store: false", Texts(5), StatusCode::INVALID_ARGUMENT, "options.store: expected true"},
       {"dataset_name: 'x'", {}, StatusCode::NOT_FOUND, "expected a server with data sets (--datasets)"},
       {"dataset_name: '../x'", {}, StatusCode::INVALID_ARGUMENT, "options.dataset_name: expected letters"},

@@ -104,6 +104,7 @@ TEST(TelemetryTest, BatchesAndQueue) {
   Telemetry telemetry;
   telemetry.BatchRan(3, 100);
   telemetry.BatchRan(5000, 70000);
+  telemetry.BatchSplit("out_of_memory");
   telemetry.QueueIs(9, 800);
   telemetry.QueueIs(2, 30);
   ExpectSeries(telemetry, {{"midlayer_texts_total", 5003},
@@ -117,6 +118,7 @@ TEST(TelemetryTest, BatchesAndQueue) {
                            {"midlayer_batch_tokens_sum", 70100},
                            {R"(midlayer_batch_tokens_bucket{le="64"})", 0},
                            {R"(midlayer_batch_tokens_bucket{le="128"})", 1},
+                           {R"(midlayer_batch_splits_total{reason="out_of_memory"})", 1},
                            {"midlayer_queue_texts", 2},
                            {"midlayer_queue_tokens", 30}});
 }
