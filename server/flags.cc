@@ -1,6 +1,7 @@
 #include "server/flags.h"
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 
 #include "server/base/help_formatter.h"
 #include "server/base/version.h"
@@ -158,8 +159,9 @@ void AddSelectionFlags(CLI::App& app, Flags& flags) {
             "start. false answers them with the last layer, perhaps another than other servers do.");
   group.Add("--trim-to-selection", flags.trim_to_selection, "true|false",
             "At the start, load no layer above that of the promoted selection, where there is one. Memory and the time "
-            "to start fall with it; deeper layers cannot be asked for or scored, and after a deeper selection is "
-            "promoted this server refuses requests without a layer until it is started again.");
+            "to start fall with it; deeper layers cannot be asked for or scored, and after a deeper selection or none "
+            "is promoted this server refuses requests without a layer until it is started again. Needs a store that "
+            "lasts.");
   group.Add("--datasets", flags.score_limits.directory, "DIR",
             "Directory of data sets that ScoreLayers may name: NAME.jsonl, one Example in JSON a line. Empty: none.");
   group
@@ -216,6 +218,10 @@ std::optional<int> ParseFlags(int argc, char** argv, Flags* flags) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kExitUsage;
+  }
+  if (flags->trim_to_selection && flags->selection_store == "memory") {
+    std::fprintf(stderr, "--trim-to-selection: expected a --selection-store that lasts, found memory\n");
+    return kExitUsage;
   }
   flags->load.overrides.default_pooling = ParsePooling(pooling);
   flags->load.overrides.bidirectional = attention == "bidirectional";

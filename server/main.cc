@@ -89,7 +89,8 @@ int PromotedLayer(const Flags& flags, const std::string& fingerprint) {
     return store->Get(id);
   }();
   if (record.ok()) return record->layer;
-  spdlog::info("--trim-to-selection: all layers are loaded: {}", std::string(record.status().message()));
+  spdlog::log(absl::IsNotFound(record.status()) ? spdlog::level::info : spdlog::level::warn,
+              "--trim-to-selection: all layers are loaded: {}", std::string(record.status().message()));
   return -1;
 }
 
@@ -170,8 +171,14 @@ int Main(int argc, char** argv) {
   for (const std::string& note : model->notes) spdlog::info("{}", note);
 
   Telemetry telemetry;
-  telemetry.SetModel(info.description.name, info.description.arch.model_type, info.fingerprints.back(),
-                     info.description.arch.layers, info.dtype, info.device);
+  telemetry.SetModel({.name = info.description.name,
+                      .architecture = info.description.arch.model_type,
+                      .fingerprint = info.fingerprints.back(),
+                      .layers = info.description.arch.layers,
+                      .attention = AttentionDirectionName(info.description.arch.direction),
+                      .adapters = static_cast<int>(flags.load.adapters.size()),
+                      .dtype = info.dtype,
+                      .device = info.device});
   std::unique_ptr<prometheus::Exposer> exposer;
   std::string metrics_address;
   if (!flags.metrics_listen.empty() && flags.metrics_listen != "off") {
@@ -183,11 +190,15 @@ int Main(int argc, char** argv) {
   }
 
   flags.engine.include_prompt = info.description.include_prompt;
-  Engine engine(flags.engine, model->tokenizer.get(), MakeTorchRunners(model->replicas, flags.streams, &telemetry),
-                &telemetry);
+  absl::StatusOr<std::vector<std::unique_ptr<Runner>>> runners =
+      MakeTorchRunners(model->replicas, flags.streams, &telemetry);
+  if (!runners.ok()) return Fail(kExitUnusable, runners.status());
+  Engine engine(flags.engine, model->tokenizer.get(), *std::move(runners), &telemetry);
   const std::unique_ptr<Scorer> scorer = MakeTorchScorer(&engine, &info, model->tokenizer.get(), flags.scorer);
   absl::StatusOr<std::unique_ptr<SelectionStore>> store = OpenSelections(flags, info.fingerprints[0]);
   if (!store.ok()) return Fail(kExitUnusable, store.status());
+  const int asked_for = flags.load.max_layer < 0 ? info.description.arch.layers : flags.load.max_layer;
+  flags.selections.trimmed = flags.trim_to_selection && info.max_layer < asked_for;
   Selections selections(*std::move(store), &info, flags.selections, &telemetry);
   absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(flags.server, {.engine = &engine,
                                                                                 .selections = &selections,

@@ -2,8 +2,10 @@
 
 #include <map>
 #include <string_view>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "client/cpp/json.h"
 #include "client/cpp/names.h"
@@ -42,6 +44,16 @@ absl::Status Run(const InfoOptions& options, const Console& console) {
   return console.out->good() ? absl::OkStatus() : absl::UnknownError("cannot write the output");
 }
 
+// "mean; also cls, last, max"
+std::string FormatPoolings(const v1::GetModelResponse& model) {
+  std::vector<std::string> others;
+  for (const int pooling : model.poolings()) {
+    if (pooling != model.default_pooling()) others.push_back(PoolingName(static_cast<v1::Pooling>(pooling)));
+  }
+  return absl::StrCat(PoolingName(model.default_pooling()), others.empty() ? "" : "; also ",
+                      absl::StrJoin(others, ", "));
+}
+
 }  // namespace
 
 std::string FormatModel(const v1::GetModelResponse& model) {
@@ -53,7 +65,7 @@ std::string FormatModel(const v1::GetModelResponse& model) {
     AddLine(&block, "dense", absl::StrCat(model.dense_dimensions(), " dimensions after the model's Dense modules"));
   }
   AddLine(&block, "attention", model.attention());
-  AddLine(&block, "pooling", PoolingName(model.default_pooling()));
+  AddLine(&block, "pooling", FormatPoolings(model));
   AddLine(&block, "final norm", model.has_final_norm() ? "yes: --state=normed differs from raw" : "none");
   AddLine(&block, "selection", FormatSelection(model));
   const std::map<std::string, std::string> prompts(model.prompts().begin(), model.prompts().end());

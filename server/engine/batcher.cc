@@ -68,6 +68,7 @@ std::optional<Work> Batcher::Next(bool background_is_due) {
 std::optional<Batch> Batcher::NextIfWaiting() {
   while (true) {
     std::unique_lock lock(mutex_);
+    if (free_runners_ > 0) return std::nullopt;  // another takes them
     ++free_runners_;
     changed_.notify_all();
     changed_.wait(lock, [this] { return ahead_.has_value() || closed_ || NoRowsWait(); });

@@ -48,7 +48,7 @@ class Batcher {
   // Waits for the next work. Nothing once the batcher is closed. Rows of requests that ended while the batch lay ready
   // are not in it. `background_is_due`: background work, where there is any, goes before rows.
   std::optional<Work> Next(bool background_is_due = false);
-  // For a runner in the midst of background work: the next batch if rows wait, else nothing, at once.
+  // For a runner in the midst of background work: the next batch if rows wait for it, else nothing, at once.
   std::optional<Batch> NextIfWaiting();
 
   // Ends what waits, and what is pushed later, with UNAVAILABLE (background work by calling it with kNotRun). Returns

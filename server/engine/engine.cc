@@ -173,6 +173,7 @@ void Engine::StepAside(Lane& lane) {
 
 void Engine::RunLoop(int number) {
   Lane& lane = lanes_[static_cast<size_t>(number)];
+  lane.runner->WarmUp();
   while (std::optional<Work> work = batcher_.Next(lane.share.IsDue())) {
     if (work->background != nullptr) {
       work->background(number);
@@ -191,9 +192,19 @@ void Engine::RunBatch(Lane& lane, Batch batch) {
   lane.share.RestTook(options_.clock() - start);
 }
 
+absl::StatusOr<Runner::Vectors> Engine::RunBesideOthers(Runner& runner, const Batch& batch) {
+  absl::StatusOr<Runner::Vectors> results = [&] {
+    const std::shared_lock lock(beside_others_);
+    return runner.Run(batch);
+  }();
+  if (lanes_.size() == 1 || batch.rows.size() > 1 || !absl::IsResourceExhausted(results.status())) return results;
+  const std::unique_lock lock(beside_others_);
+  return runner.Run(batch);
+}
+
 void Engine::RunAndDeliver(Runner& runner, Batch batch) {
   const absl::Time start = options_.clock();
-  auto results = runner.Run(batch);
+  auto results = RunBesideOthers(runner, batch);
   const absl::Duration forward = options_.clock() - start;
   if (results.ok()) {
     telemetry_->BatchRan(batch.packed.rows(), batch.packed.tokens());

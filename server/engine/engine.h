@@ -3,6 +3,7 @@
 #define MIDLAYER_SERVER_ENGINE_ENGINE_H_
 
 #include <memory>
+#include <shared_mutex>
 #include <thread>
 #include <vector>
 
@@ -77,6 +78,8 @@ class Engine {
   // Runs `batch`; where that fails, its halves: one bad row fails no other, and what is too much for the device's
   // memory at once may fit in parts.
   void RunAndDeliver(Runner& runner, Batch batch);
+  // A batch beside those of other runners; where a text alone finds no memory beside them, once more without them.
+  absl::StatusOr<Runner::Vectors> RunBesideOthers(Runner& runner, const Batch& batch);
 
   // Constant after construction, or synchronise themselves.
   const Options options_;
@@ -85,6 +88,7 @@ class Engine {
   Admission admission_;
   Batcher batcher_;
   WorkerPool pool_;
+  std::shared_mutex beside_others_;  // shared while a batch runs, held alone by one that needs all the memory
   std::vector<Lane> lanes_;
 };
 

@@ -51,15 +51,13 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const ModelDescription&
   return tokenizer;
 }
 
-// One pass over a few tokens: libraries set themselves up on first use, which no request should wait for, and what
-// cannot run at all shows now.
-absl::Status WarmUp(const Transformer& transformer) {
-  const PackedTokens batch{
-      .ids = std::vector<int32_t>(8, 0), .offsets = {0, 8}, .last_layer = {transformer.max_layer()}};
+// What cannot run at all shows now. Returns when the weights are in their place: runners use them on streams of their
+// own.
+absl::Status TryOut(const Transformer& transformer) {
   return CatchTorch([&] {
     const c10::InferenceMode inference;
-    transformer.Run(batch, [](int, const at::Tensor&) { return true; });
-    Synchronize(transformer.device());  // the weights, too: runners use them on streams of their own
+    transformer.WarmUp();
+    Synchronize(transformer.device());
   });
 }
 
@@ -121,31 +119,32 @@ absl::StatusOr<LoadedModel> LoadModel(const LoadOptions& options) {
   for (const at::Device device : devices) {
     MIDLAYER_ASSIGN_OR_RETURN(std::shared_ptr<const PoolingHead> head,
                               LoadHead(options, info.description.arch, device));
+    info.trained_pooling = TrainedPooling(head.get());
+    MIDLAYER_RETURN_IF_ERROR(CheckDefaultPooling(info));
     const std::string base =
         BaseDigest(info.description, tokenizer_json, info.dtype, head == nullptr ? "" : head->digest());
     absl::StatusOr<std::unique_ptr<Transformer>> transformer;
+    const bool first = model.replicas.empty();  // it decides how deep all of them are
     MIDLAYER_RETURN_IF_ERROR(CatchTorch([&] {
       transformer = Transformer::Load(info.description, weights,
-                                      {.max_layer = options.max_layer,
+                                      {.max_layer = first ? options.max_layer : info.max_layer,
                                        .device = device,
                                        .dtype = dtype,
                                        .pure_low_precision = options.pure_low_precision,
                                        .adapters = options.adapters,
-                                       .enough_layers = options.enough_layers},
+                                       .enough_layers = first ? options.enough_layers : nullptr},
                                       base);
     }));
     MIDLAYER_RETURN_IF_ERROR(transformer.status());
-    MIDLAYER_RETURN_IF_ERROR(WarmUp(**transformer));
+    MIDLAYER_RETURN_IF_ERROR(TryOut(**transformer));
     model.replicas.push_back({.transformer = *std::move(transformer), .pooling_head = std::move(head)});
+    info.max_layer = model.replicas[0].transformer->max_layer();
     absl::StrAppend(&info.device, info.device.empty() ? "" : ",", device.str());
   }
   const Transformer& loaded = *model.replicas[0].transformer;
-  info.max_layer = loaded.max_layer();
   info.dense_features = loaded.dense_features();
-  info.trained_pooling = TrainedPooling(model.replicas[0].pooling_head.get());
   info.fingerprints = loaded.fingerprints();
   model.notes = loaded.notes();
-  MIDLAYER_RETURN_IF_ERROR(CheckDefaultPooling(info));
   return model;
 }
 

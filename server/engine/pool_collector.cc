@@ -23,7 +23,7 @@ PoolCollector::PoolCollector(const Replica& replica, const Batch& batch) : repli
 }
 
 void PoolCollector::Take(int layer, const at::Tensor& states_PD) {
-  at::Tensor normed_PD;  // made when the first row wants it
+  at::Tensor raw_PD, normed_PD;  // in float32, each made when the first row wants it
   for (int64_t row = 0; row < batch_.packed.RowsAt(layer); ++row) {
     const Slots& slots = SlotsOfRow(row);
     const int64_t begin = batch_.packed.offsets[row], tokens = batch_.packed.offsets[row + 1] - begin;
@@ -32,8 +32,11 @@ void PoolCollector::Take(int layer, const at::Tensor& states_PD) {
         TakeForHead(layer, row, i, states_PD.narrow(0, begin, tokens));
       } else if (slots[i].layer == layer) {
         const bool normed = slots[i].state == State::kNormed;
-        if (normed && !normed_PD.defined()) normed_PD = replica_.transformer->Normed(layer, states_PD);
-        const at::Tensor states_TD = (normed ? normed_PD : states_PD).narrow(0, begin, tokens);
+        at::Tensor& wanted_PD = normed ? normed_PD : raw_PD;
+        if (!wanted_PD.defined()) {
+          wanted_PD = (normed ? replica_.transformer->Normed(layer, states_PD) : states_PD).to(at::kFloat);
+        }
+        const at::Tensor states_TD = wanted_PD.narrow(0, begin, tokens);
         Vector(row, i).copy_(Pool(states_TD, batch_.rows[row].pool_begin, slots[i].pooling));
       }
     }
@@ -48,7 +51,8 @@ void PoolCollector::TakeForHead(int layer, int64_t row, size_t slot, const at::T
   const int64_t begin = batch_.rows[row].pool_begin;
   if (const std::optional<Pooling> pooling = head.token_pooling()) {
     // A copy: a view would keep the states of all tokens.
-    head_rows_[first_slot_[row] + static_cast<int64_t>(slot)].push_back(Pool(states_TD, begin, *pooling).clone());
+    head_rows_[first_slot_[row] + static_cast<int64_t>(slot)].push_back(
+        Pool(states_TD.to(at::kFloat), begin, *pooling).clone());
   } else {
     Vector(row, slot).copy_(head.pool().Pool(states_TD.narrow(0, begin, states_TD.size(0) - begin)));
   }

@@ -19,7 +19,7 @@ class PoolCollector {
  public:
   PoolCollector(const Replica& replica, const Batch& batch);
 
-  // Pools whatever is wanted of this layer. states: (P', D) float32, as the model's tap gets them.
+  // Pools whatever is wanted of this layer. states: (P', D), as the model's tap gets them.
   void Take(int layer, const at::Tensor& states_PD);
 
   // For each row its vectors, one for each of its request's slots. `to_host` copies a tensor to the host and waits for

@@ -15,6 +15,9 @@ class Runner {
  public:
   virtual ~Runner() = default;
 
+  // Called once before everything else, from the same thread: what no request should wait for.
+  virtual void WarmUp() {}
+
   // For each row of `batch`, its pooled vectors, one for each of row.request->slots. Called from one thread.
   using Vectors = std::vector<std::vector<std::vector<float>>>;
   virtual absl::StatusOr<Vectors> Run(const Batch& batch) = 0;

@@ -11,6 +11,7 @@
 #include <optional>
 #include <utility>
 
+#include "server/base/status.h"
 #include "server/engine/pool_collector.h"
 #include "server/models/device.h"
 #include "server/models/transformer.h"
@@ -85,8 +86,9 @@ class TorchRunner : public Runner {
   virtual void RunForStates(const PackedTokens& batch, State state, StatesTap tap) {
     const Transformer& transformer = *replica_.transformer;
     transformer.Run(batch, [&](int layer, const at::Tensor& states_PD) {
-      const at::Tensor host_PD =
-          (state == State::kNormed ? transformer.Normed(layer, states_PD) : states_PD).to(at::kCPU).contiguous();
+      const at::Tensor host_PD = (state == State::kNormed ? transformer.Normed(layer, states_PD) : states_PD)
+                                     .to(at::kCPU, at::kFloat)
+                                     .contiguous();
       return tap(layer, absl::MakeConstSpan(host_PD.const_data_ptr<float>(), static_cast<size_t>(host_PD.numel())));
     });
   }
@@ -127,6 +129,16 @@ class GpuRunner final : public TorchRunner {
       : TorchRunner(std::move(replica), telemetry),
         stream_(c10::impl::VirtualGuardImpl(c10::kCUDA).getStreamFromGlobalPool(replica_.transformer->device())) {}
 
+  // Libraries keep a handle for each thread, and a workspace for each stream.
+  void WarmUp() override {
+    CatchTorch([&] {
+      const c10::InferenceMode inference;
+      const c10::StreamGuard guard(stream_);
+      replica_.transformer->WarmUp();
+      stream_.synchronize();
+    }).IgnoreError();  // what goes wrong here goes wrong again in a batch, and is told there
+  }
+
  private:
   static constexpr int kTimedBatches = 16;  // of so many one is timed layer by layer
 
@@ -166,18 +178,20 @@ class GpuRunner final : public TorchRunner {
 
 }  // namespace
 
-std::vector<std::unique_ptr<Runner>> MakeTorchRunners(absl::Span<const Replica> replicas, int streams,
-                                                      Telemetry* telemetry) {
+absl::StatusOr<std::vector<std::unique_ptr<Runner>>> MakeTorchRunners(absl::Span<const Replica> replicas, int streams,
+                                                                      Telemetry* telemetry) {
   std::vector<std::unique_ptr<Runner>> runners;
-  for (int stream = 0; stream < streams; ++stream) {
-    for (const Replica& replica : replicas) {
-      if (!replica.transformer->device().is_cpu()) {
-        runners.push_back(std::make_unique<GpuRunner>(replica, telemetry));
-      } else if (stream == 0) {
-        runners.push_back(std::make_unique<CpuRunner>(replica, telemetry));
+  MIDLAYER_RETURN_IF_ERROR(CatchTorch([&] {
+    for (int stream = 0; stream < streams; ++stream) {
+      for (const Replica& replica : replicas) {
+        if (!replica.transformer->device().is_cpu()) {
+          runners.push_back(std::make_unique<GpuRunner>(replica, telemetry));
+        } else if (stream == 0) {
+          runners.push_back(std::make_unique<CpuRunner>(replica, telemetry));
+        }
       }
     }
-  }
+  }));
   return runners;
 }
 

@@ -50,8 +50,8 @@ absl::StatusOr<LoadedModel> LoadModel(const LoadOptions& options);
 
 // One runner for a replica on the CPU, which takes all its threads; `streams` for one on a GPU, each with a stream of
 // its own: while one computes a batch, the next is copied and started. `telemetry` must outlive the runners.
-std::vector<std::unique_ptr<Runner>> MakeTorchRunners(absl::Span<const Replica> replicas, int streams,
-                                                      Telemetry* telemetry);
+absl::StatusOr<std::vector<std::unique_ptr<Runner>>> MakeTorchRunners(absl::Span<const Replica> replicas, int streams,
+                                                                      Telemetry* telemetry);
 
 }  // namespace midlayer
 

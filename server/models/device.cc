@@ -5,6 +5,7 @@
 #include <ATen/ops/_flash_attention_forward.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/zeros.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
 #include <dlfcn.h>
@@ -14,6 +15,7 @@
 #include <new>
 #include <optional>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "server/base/status.h"
@@ -34,6 +36,14 @@ absl::Status LoadCuda() {
   return absl::OkStatus();
 }
 
+absl::Status OutOfDeviceMemory(const c10::Error& error) {
+  return absl::ResourceExhaustedError(absl::StrCat("out of device memory: ", error.what_without_backtrace()));
+}
+
+absl::Status FromTorch(const c10::Error& error) {
+  return absl::InternalError(absl::StrCat("libtorch: ", error.what_without_backtrace()));
+}
+
 // Whether FlashAttention runs here is asked once and remembered by libtorch: it wants a GPU of compute capability 8.0.
 void ProbeFlashAttention(at::Device device) {
   const absl::Status ran = CatchTorch([&] {
@@ -42,7 +52,7 @@ void ProbeFlashAttention(at::Device device) {
     at::_flash_attention_forward(x, x, x, starts, starts, 1, 1, /*dropout_p=*/0, /*is_causal=*/false,
                                  /*return_debug_mask=*/false, std::optional<double>(1.0));
   });
-  if (!ran.ok()) at::globalContext().setSDPUseFlash(false);
+  if (!ran.ok() && !absl::IsResourceExhausted(ran)) at::globalContext().setSDPUseFlash(false);
 }
 
 absl::StatusOr<at::Device> OpenGpu(const std::string& name) {
@@ -82,7 +92,9 @@ absl::StatusOr<std::vector<at::Device>> OpenDevices(const std::string& names) {
 }
 
 void Synchronize(at::Device device) {
-  if (!device.is_cpu()) c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
+  if (device.is_cpu()) return;
+  const c10::DeviceGuard guard(device);  // else the call comes back to a GPU that may not be ours, and opens it
+  c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
 }
 
 absl::StatusOr<at::ScalarType> ParseDtype(const std::string& name) {
@@ -102,11 +114,15 @@ absl::Status CatchTorch(const std::function<void()>& work) {
     work();
     return absl::OkStatus();
   } catch (const c10::OutOfMemoryError& error) {
-    return absl::ResourceExhaustedError(absl::StrCat("out of device memory: ", error.what_without_backtrace()));
+    return OutOfDeviceMemory(error);
+  } catch (const c10::AcceleratorError& error) {
+    constexpr int kMemoryAllocation = 2;  // cudaErrorMemoryAllocation
+    return error.get_error_code() == kMemoryAllocation ? OutOfDeviceMemory(error) : FromTorch(error);
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError("out of memory");
   } catch (const c10::Error& error) {
-    return absl::InternalError(absl::StrCat("libtorch: ", error.what_without_backtrace()));
+    return absl::StrContains(error.what_without_backtrace(), "CUBLAS_STATUS_ALLOC_FAILED") ? OutOfDeviceMemory(error)
+                                                                                           : FromTorch(error);
   } catch (const std::exception& error) {
     return absl::InternalError(absl::StrCat("libtorch: ", error.what()));
   }

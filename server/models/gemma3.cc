@@ -39,6 +39,9 @@ ArchSpec ParseGemma3(ConfigReader& config) {
   SetWindows(spec, sliding, both ? window / 2 + 1 : window, 1);  // in both directions it is the width of both halves
   const double scalar = config.DoubleOr("query_pre_attn_scalar", 256);
   if (!(scalar > 0)) config.Fail("query_pre_attn_scalar", "a number above 0", std::to_string(scalar));
+  if (config.Has("attn_logit_softcapping")) {
+    config.Fail("attn_logit_softcapping", "null, as published", config.json()["attn_logit_softcapping"].dump());
+  }
   for (AttentionSpec& block : spec.attention) block.scale = 1 / std::sqrt(scalar);
   return spec;
 }

@@ -62,10 +62,16 @@ struct Transformer::Pass {
   AttentionMasks masks;
 };
 
+void Transformer::WarmUp() const {
+  const PackedTokens batch{.ids = std::vector<int32_t>(8, 0), .offsets = {0, 8}, .last_layer = {max_layer()}};
+  Run(batch, [](int, const at::Tensor&) { return true; });
+}
+
 void Transformer::Run(const PackedTokens& batch, Tap tap) const {
+  TORCH_CHECK(batch.RowsAt(max_layer() + 1) == 0, "expected rows up to layer ", max_layer(), ", found a deeper one");
   const Inputs inputs = Stage(batch);
   at::Tensor x_PD = Embed(inputs);
-  if (!tap(0, x_PD.to(at::kFloat))) return;
+  if (!tap(0, x_PD)) return;
   Pass pass(RopesFor(batch, inputs), relative_bias_);
   int64_t rows = 0;
   for (int layer = 1; layer <= max_layer() && batch.RowsAt(layer) > 0; ++layer) {
@@ -78,7 +84,7 @@ void Transformer::Run(const PackedTokens& batch, Tap tap) const {
     }
     x_PD = RunBlock(layer, x_PD, pass);
     if (layer == arch_.layers && arch_.final_norm) x_PD = final_norm_(x_PD);
-    if (!tap(layer, x_PD.to(at::kFloat))) return;
+    if (!tap(layer, x_PD)) return;
   }
 }
 
@@ -179,7 +185,7 @@ at::Tensor Transformer::RunBlock(int layer, const at::Tensor& x_PD, Pass& pass) 
 }
 
 at::Tensor Transformer::Normed(int layer, const at::Tensor& states_PD) const {
-  return arch_.final_norm && layer < arch_.layers ? final_norm_(states_PD).to(at::kFloat) : states_PD;
+  return arch_.final_norm && layer < arch_.layers ? final_norm_(states_PD) : states_PD;
 }
 
 at::Tensor Transformer::Dense(at::Tensor pooled_BD) const {

@@ -46,13 +46,17 @@ class Transformer {
   static absl::StatusOr<std::unique_ptr<Transformer>> Load(const ModelDescription& model, const WeightFiles& weights,
                                                            const Options& options, const std::string& base_digest);
 
-  // Called after each layer 0…last with the states (P', D), float32, of the rows that are computed up to that layer:
-  // the first batch.RowsAt(layer) ones. The tensor may be kept or read during the call only. False ends the pass.
+  // Called after each layer 0…last with the states (P', D) of the rows that are computed up to that layer: the first
+  // batch.RowsAt(layer) ones. float32, or `dtype` where low precision is pure. The tensor may be kept or read during
+  // the call only. False ends the pass.
   using Tap = absl::FunctionRef<bool(int layer, const at::Tensor& states_PD)>;
 
   // Runs `batch` and stops after its deepest layer (at most max_layer()). Layer 0 is the embedding output, layer ℓ the
   // output of block ℓ, the last layer L that after the final norm: hidden_states[ℓ] of transformers.
   void Run(const PackedTokens& batch, Tap tap) const;
+
+  // One pass over a few tokens: libraries set themselves up on first use, some of them for each thread.
+  void WarmUp() const;
 
   // The final norm on the states of a layer below L; without one, and at L, the states as they are.
   at::Tensor Normed(int layer, const at::Tensor& states_PD) const;

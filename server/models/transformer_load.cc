@@ -263,6 +263,7 @@ absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Load(const ModelDescri
   transformer->embedding_norm_ = loader.OneNorm(Slot::kEmbeddingNorm);
   transformer->final_norm_ = loader.OneNorm(Slot::kFinalNorm);
   transformer->fingerprints_.push_back(loader.Chain(base_digest));
+  MIDLAYER_RETURN_IF_ERROR(loader.status());
   const int enough = options.enough_layers ? options.enough_layers(transformer->fingerprints_[0]) : -1;
   const int last = enough < 0 ? max_layer : std::min(max_layer, enough);
   for (int layer = 1; layer <= last && loader.status().ok(); ++layer) {

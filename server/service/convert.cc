@@ -57,7 +57,9 @@ absl::StatusOr<int> ToLayer(int layer, const ModelInfo& model, absl::string_view
   const int resolved = layer < 0 ? layers + 1 + layer : layer;
   if (layer >= -(layers + 1) && layer <= layers && resolved <= model.max_layer) return resolved;
   const std::string loaded =
-      model.max_layer < layers ? absl::StrCat(" (of ", layers, " layers only these are loaded, --max-layer)") : "";
+      model.max_layer < layers
+          ? absl::StrCat(" (of ", layers, " layers only these are loaded: --max-layer or --trim-to-selection)")
+          : "";
   return Invalid(
       field,
       absl::StrCat("0 to ", model.max_layer, " or ", -(layers + 1), " to ", model.max_layer - layers - 1, loaded),
@@ -76,10 +78,15 @@ absl::Status ReadLayers(const v1::OutputSpec& wire, const RequestContext& contex
     output.layers.push_back(resolved);
   }
   if (output.layers.empty()) {
-    const bool trained = IsTrained(FromWire(wire.pooling()).value_or(Pooling::kMean));  // as it was trained
-    if (!trained) MIDLAYER_RETURN_IF_ERROR(context.selection.refusal);
-    const bool selected = !trained && !context.selection.id.empty();
-    output.layers.push_back(selected ? context.selection.layer : model.max_layer);
+    const bool named = IsTrained(FromWire(wire.pooling()).value_or(Pooling::kMean));
+    if (!named) MIDLAYER_RETURN_IF_ERROR(context.selection.refusal);
+    const bool selected = !named && !context.selection.id.empty();
+    const bool by_default = wire.pooling() == v1::POOLING_UNSPECIFIED && IsTrained(model.description.default_pooling);
+    int layer = selected ? context.selection.layer : model.max_layer;
+    if (named || (by_default && !selected)) {  // what the head was trained on
+      MIDLAYER_ASSIGN_OR_RETURN(layer, ToLayer(-1, model, absl::StrCat(field, "layer")));
+    }
+    output.layers.push_back(layer);
     output.source = selected ? LayerSource::kSelection : LayerSource::kDefault;
   }
   return absl::OkStatus();

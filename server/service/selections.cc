@@ -84,6 +84,11 @@ SelectionInForce Selections::InForce() const {
       }
       break;
     case State::kNone:
+      if (options_.trimmed) {
+        in_force.refusal = absl::FailedPreconditionError(
+            absl::StrCat("layer: expected a number, for the selection to which this server was trimmed (layer ",
+                         model_.max_layer, ", --trim-to-selection) is not promoted any more: start it again"));
+      }
       break;
   }
   return in_force;

@@ -24,6 +24,9 @@ class Selections {
     // Whether requests that name no layer are refused while the store could not be read since the start: else this
     // server would answer with another layer than those that can read it.
     bool required = true;
+    // Whether no layer above the selection that was promoted at the start is loaded: where none is promoted any more,
+    // this server has not the layer that others answer with.
+    bool trimmed = false;
     absl::Duration poll_interval = absl::Seconds(1);
   };
 

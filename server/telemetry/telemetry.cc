@@ -53,10 +53,11 @@ Telemetry::Telemetry()
                     .Name("midlayer_rejected_total")
                     .Help("Requests refused before any vector was computed, by reason.")
                     .Register(*registry_)),
-      layer_seconds_(BuildHistogram()
-                         .Name("midlayer_layer_forward_seconds")
-                         .Help("Time in each block for one batch; layer 0 is the embeddings. CPU only.")
-                         .Register(*registry_)),
+      layer_seconds_(
+          BuildHistogram()
+              .Name("midlayer_layer_forward_seconds")
+              .Help("Time in each block for one batch; layer 0 is the embeddings. On a GPU one batch of 16 is timed.")
+              .Register(*registry_)),
       model_info_(BuildGauge().Name("midlayer_model_info").Help("The model that is served.").Register(*registry_)),
       batch_rows_(BuildHistogram()
                       .Name("midlayer_batch_rows")
@@ -120,7 +121,9 @@ Telemetry::Telemetry()
                             .Register(*registry_)) {
   auto& stages = BuildHistogram()
                      .Name("midlayer_stage_duration_seconds")
-                     .Help("Time in a stage: tokenize (a request), queue (a text), forward and pool (a batch).")
+                     .Help(
+                         "Time in a stage: tokenize (a request), queue (a text), forward and pool (a batch; on a GPU "
+                         "forward has both).")
                      .Register(*registry_);
   for (const char* stage : {"tokenize", "queue", "forward", "pool"}) {
     stages_.push_back(&stages.Add({{"stage", stage}}, SecondsBuckets()));
@@ -128,15 +131,16 @@ Telemetry::Telemetry()
   BuildGauge().Name("midlayer_build_info").Help("The build.").Register(*registry_).Add({{"version", kVersion}}).Set(1);
 }
 
-void Telemetry::SetModel(const std::string& name, const std::string& architecture, const std::string& fingerprint,
-                         int layers, const std::string& dtype, const std::string& device) {
+void Telemetry::SetModel(const ModelFacts& model) {
   model_info_
-      .Add({{"name", name},
-            {"architecture", architecture},
-            {"fingerprint", fingerprint},
-            {"layers", std::to_string(layers)},
-            {"dtype", dtype},
-            {"device", device}})
+      .Add({{"name", model.name},
+            {"architecture", model.architecture},
+            {"fingerprint", model.fingerprint},
+            {"layers", std::to_string(model.layers)},
+            {"attention", model.attention},
+            {"adapters", std::to_string(model.adapters)},
+            {"dtype", model.dtype},
+            {"device", model.device}})
       .Set(1);
 }
 

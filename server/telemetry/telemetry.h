@@ -27,8 +27,14 @@ class Telemetry {
   // What Prometheus reads.
   const std::shared_ptr<prometheus::Registry>& registry() const { return registry_; }
 
-  void SetModel(const std::string& name, const std::string& architecture, const std::string& fingerprint, int layers,
-                const std::string& dtype, const std::string& device);
+  struct ModelFacts {
+    std::string name, architecture, fingerprint;
+    int layers = 0;
+    std::string attention;  // "bidirectional", "causal"
+    int adapters = 0;       // merged ones
+    std::string dtype, device;
+  };
+  void SetModel(const ModelFacts& model);
 
   // A call, or a message of a stream, has ended. `code` is the gRPC code's name ("OK", "CANCELLED", …).
   void RequestEnded(std::string_view method, std::string_view code, double seconds);

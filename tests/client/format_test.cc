@@ -144,6 +144,7 @@ TEST(InfoTest, Block) {
   model.set_max_layer(4);
   model.set_hidden_size(384);
   model.set_default_pooling(v1::POOLING_MEAN);
+  for (const v1::Pooling pooling : {v1::POOLING_CLS, v1::POOLING_MEAN, v1::POOLING_LAST}) model.add_poolings(pooling);
   model.set_attention("bidirectional");
   (*model.mutable_prompts())["query"] = "query: ";
   model.set_default_prompt_name("query");
@@ -152,7 +153,7 @@ TEST(InfoTest, Block) {
                                             "layers        0 (embeddings) to 4 are loaded, of 6\n"
                                             "dimensions    384\n"
                                             "attention     bidirectional\n"
-                                            "pooling       mean\n"));
+                                            "pooling       mean; also cls, last\n"));
   EXPECT_THAT(FormatModel(model), HasSubstr("prompt        query (default): \"query: \"\n"));
   EXPECT_THAT(FormatModel(model), HasSubstr("selection     none: requests without a layer get layer 4\n"));
   model.mutable_selection()->set_layer(3);

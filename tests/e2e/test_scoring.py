@@ -114,6 +114,25 @@ class Score(ScoringCase):
             for name in ("src", "href", "srcset", "data"):
                 self.assertFalse(attributes.get(name, "#").startswith(("http", "//")), f"{tag} loads {attributes}")
 
+    def test_no_layer_above_the_promoted_one_is_loaded_where_that_is_asked_for(self):
+        store = ("--selection-store", f"file:{self.directory}/store")
+        server = self.serve(*store, "--trim-to-selection=true")
+        self.assertEqual(server.facts["layers"], "3", "all, for none is promoted")
+        chosen = self.promoted(server, pairs(30))
+        layer = self.embed(server)["layer"]
+        self.assertLess(layer, 3)
+        server.stop()
+        trimmed = self.serve(*store, "--trim-to-selection=true")
+        self.assertEqual(trimmed.facts["layers"], f"{layer} of 3")
+        self.assertEqual((self.selection_of(trimmed), self.embed(trimmed)["layer"]), (chosen, layer))
+        self.assertIn("only these are loaded", self.embed(trimmed, "--layer=3"))
+        whole = self.serve(*store)
+        self.assertEqual(whole.facts["layers"], "3")
+        # Without a selection others answer with the last layer, which it has not.
+        self.assertEqual(self.selections(whole, "promote", "none").returncode, 0)
+        self.assertTrue(eventually(lambda: "trimmed" in str(self.embed(trimmed))))
+        self.assertEqual(self.embed(whole)["layer"], 3)
+
     def test_spectra_alone_are_not_promoted(self):
         server = self.serve()
         path = self.write("texts.txt", texts(30))

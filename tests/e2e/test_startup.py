@@ -2,7 +2,11 @@
 
 import glob
 import json
+import math
+import pathlib
 import re
+import struct
+import tempfile
 import unittest
 
 import harness
@@ -15,13 +19,36 @@ def flags_of_source():
     return sorted(set(re.findall(r'\.Add\(\s*"(--[a-z-]+)"', source)))
 
 
+def write_head(path, design, hidden, layers):
+    """A trained pooling head as tools/convert_pooling_head.py would write it, of made-up numbers."""
+    latents, inner, mlp = 2, 4, 3
+    norms = {f"cross_attend_blocks.{name}.{part}": [hidden] for name in ("0.norm", "0.norm_context", "1.norm")
+             for part in ("weight", "bias")}
+    shapes = {"latents": [latents, hidden], "pos_emb.weight": [layers, hidden], **norms,
+              "cross_attend_blocks.0.fn.to_q.weight": [inner, hidden],
+              "cross_attend_blocks.0.fn.to_kv.weight": [2 * inner, hidden],
+              "cross_attend_blocks.0.fn.to_out.weight": [hidden, inner],
+              "cross_attend_blocks.1.fn.net.0.weight": [2 * mlp, hidden],
+              "cross_attend_blocks.1.fn.net.0.bias": [2 * mlp],
+              "cross_attend_blocks.1.fn.net.2.weight": [hidden, mlp],
+              "cross_attend_blocks.1.fn.net.2.bias": [hidden]}
+    header = {"__metadata__": {"format": "midlayer.pooling_head", "version": "1", "design": str(design), "heads": "2"}}
+    data = b""
+    for name, shape in shapes.items():
+        numbers = [math.sin(len(data) + i) for i in range(math.prod(shape))]
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + 4 * len(numbers)]}
+        data += struct.pack(f"<{len(numbers)}f", *numbers)
+    encoded = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(encoded)) + encoded + data)
+
+
 class StartUp(harness.TestCase):
     def test_the_block_tells_what_operators_want_to_know(self):
         with Server("bert", "--max-waiting-texts", "1000") as server:
             self.assertRegex(server.block[0], r"^midlayer \d+\.\d+\.\d+$")
             facts = server.facts
             self.assertEqual(list(facts), ["model", "fingerprint", "layers", "width", "dtype", "device", "attention",
-                                           "pooling", "adapters", "limits", "memory", "selections", "grpc", "metrics"])
+                                           "pooling", "adapters", "head", "limits", "memory", "selections", "grpc", "metrics"])
             self.assertEqual(facts["model"], "bert (bert)")
             self.assertRegex(facts["fingerprint"], r"^[0-9a-f]{64}$")
             self.assertEqual((facts["layers"], facts["width"]), ("3", "32"))
@@ -42,6 +69,31 @@ class StartUp(harness.TestCase):
             self.assertEqual(facts["adapters"], ", ".join(map(str, adapters)))
             self.assertEqual((plain.facts["attention"], plain.facts["pooling"]), ("causal", "last"))
             self.assertNotEqual(facts["fingerprint"], plain.facts["fingerprint"])
+
+    def test_a_trained_head_is_a_pooling(self):
+        with tempfile.TemporaryDirectory(prefix="midlayer-") as directory:
+            head = pathlib.Path(directory) / "head.safetensors"
+            write_head(head, design=3, hidden=24, layers=3)
+            with Server("llama", "--pooling-head", head) as server:
+                self.assertEqual(server.facts["head"], str(head))
+                info = json.loads(harness.client("info", "--output=json", server=server).stdout)
+                self.assertIn("POOLING_TRAINED_MULTI", info["poolings"])
+                for flags, layer in [([], 3), (["--layer=2"], 2)]:
+                    done = harness.client("embed", "--pooling=trained_multi", *flags, "a text", server=server)
+                    answer = json.loads(done.stdout)
+                    self.assertEqual((answer["layer"], len(answer["embedding"])), (layer, 24))
+                    self.assertAlmostEqual(sum(x * x for x in answer["embedding"]), 1, places=5)
+                refused = harness.client("embed", "--pooling=trained_last", "a text", server=server)
+                self.assertIn("trained head (--pooling-head) is for trained_multi", refused.stderr)
+                refused = harness.client("score", "--pooling=trained_multi", "--dataset", "-", server=server, input="a b c\n" * 5)
+                self.assertIn("options.poolings", refused.stderr)
+            for changed, parts in [(dict(design=5), ["expected a head for causal attention", "--attention"]),
+                                   (dict(hidden=20), ["latents", "the model's hidden size"]),
+                                   (dict(layers=2), ["pos_emb.weight", "at least 3 rows"])]:
+                with self.subTest(changed):
+                    write_head(head, **{"design": 3, "hidden": 24, "layers": 3, **changed})
+                    self.assertRefused(run([SERVER, "--model", MODELS / "llama", "--pooling-head", head]),
+                                       f"--pooling-head: {head}" if "design" not in changed else "--pooling-head", *parts)
 
     def test_json_logs_are_one_object_a_line_also_with_quotes_in_a_message(self):
         with Server("bert", "--log-format", "json", "--log-level", "debug") as server:
@@ -103,6 +155,7 @@ class Flags(harness.TestCase):
             (["--log-level", "loud"], ["--log-level", "loud"]),
             (["--drain-timeout", "-1"], ["--drain-timeout", "-1"]),
             (["--default-pooling", "median"], ["--default-pooling", "median", "weighted_mean"]),
+            (["--trim-to-selection", "true", "--selection-store", "memory"], ["--trim-to-selection", "--selection-store", "memory"]),
             (["--no-such-flag"], ["--no-such-flag"]),
             (["more"], ["more"]),
         ]:

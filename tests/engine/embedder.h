@@ -14,13 +14,14 @@ namespace midlayer {
 
 class Embedder {
  public:
-  explicit Embedder(const LoadOptions& options)
+  explicit Embedder(const LoadOptions& options, int64_t batch_tokens = 1024, int streams = 2)
       : model_(LoadModel(options).value()),
-        runner_(std::move(MakeTorchRunners(model_.replicas, 1, &telemetry_)[0])),
-        engine_({.include_prompt = model_.info.description.include_prompt}, model_.tokenizer.get(),
-                MakeTorchRunners(model_.replicas, 2, &telemetry_), &telemetry_) {}
+        runner_(std::move(MakeTorchRunners(model_.replicas, 1, &telemetry_).value()[0])),
+        engine_({.batch_tokens = batch_tokens, .include_prompt = model_.info.description.include_prompt},
+                model_.tokenizer.get(), MakeTorchRunners(model_.replicas, streams, &telemetry_).value(), &telemetry_) {}
 
   const ModelInfo& info() const { return model_.info; }
+  const Telemetry& telemetry() const { return telemetry_; }
 
   absl::StatusOr<EmbedResult> Embed(EmbedTask task) {
     std::promise<absl::StatusOr<EmbedResult>> promise;

@@ -262,6 +262,20 @@ TEST_F(EngineTest, SeveralRunnersWorkAtOnce) {
   }
 }
 
+// It had no memory beside another batch, not for itself.
+TEST_F(EngineTest, ATextThatFindsNoMemoryBesideOthersIsRunWithoutThem) {
+  model_.memory_for_one = true;
+  Start(/*runners=*/2);
+  const Tracked busy = KeepBusy();
+  const Tracked second = Embed(Texts({"small"}));
+  model_.WaitForBatches(2);  // it was tried beside the first
+  model_.Open();
+  EXPECT_TRUE(busy.outcome->Wait().ok());
+  const auto result = second.outcome->Wait();
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_THAT(result->texts[0].vectors, ElementsAre(Expected("small")));
+}
+
 TEST_F(EngineTest, SeveralRunnersShareStatesPassesAndTexts) {
   Start(/*runners=*/3);
   std::vector<std::thread> scorers;

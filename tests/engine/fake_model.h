@@ -56,7 +56,9 @@ struct FakeModel {
   std::mutex mutex;
   std::condition_variable changed;
   bool is_closed = false;
-  size_t most_rows = 1 << 20;                              // for more in one batch there is no memory
+  size_t most_rows = 1 << 20;   // for more in one batch there is no memory
+  bool memory_for_one = false;  // there is memory for one batch at a time only
+  size_t running = 0;
   std::vector<std::vector<std::vector<int32_t>>> batches;  // the ids of the rows of each
 };
 
@@ -70,9 +72,12 @@ class FakeRunner : public Runner {
       std::unique_lock lock(model_->mutex);
       model_->batches.emplace_back();
       for (const Row& row : batch.rows) model_->batches.back().push_back(row.ids);
+      const bool fits = batch.rows.size() <= model_->most_rows && (!model_->memory_for_one || model_->running == 0);
+      if (fits) ++model_->running;
       model_->changed.notify_all();
+      if (!fits) return absl::ResourceExhaustedError("out of the fake model's memory");
       model_->changed.wait(lock, [this] { return !model_->is_closed; });
-      if (batch.rows.size() > model_->most_rows) return absl::ResourceExhaustedError("out of the fake model's memory");
+      --model_->running;
     }
     Vectors results;
     for (const Row& row : batch.rows) {

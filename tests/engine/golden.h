@@ -3,6 +3,7 @@
 #define MIDLAYER_TESTS_ENGINE_GOLDEN_H_
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -17,7 +18,10 @@ namespace midlayer {
 
 namespace fs = std::filesystem;
 
-inline const fs::path kGolden = fs::path(MIDLAYER_SOURCE_DIR) / "tests/golden";
+// MIDLAYER_SOURCE_DIR of the environment where the tree was carried elsewhere (bench/gpu_check.sh).
+inline const fs::path kSource =
+    std::getenv("MIDLAYER_SOURCE_DIR") != nullptr ? std::getenv("MIDLAYER_SOURCE_DIR") : MIDLAYER_SOURCE_DIR;
+inline const fs::path kGolden = kSource / "tests/golden";
 
 // A golden file: tensors by name.
 class Golden {

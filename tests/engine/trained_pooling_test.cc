@@ -4,12 +4,14 @@
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -96,16 +98,19 @@ TEST_P(TrainedPoolingTest, EqualsTheHeadOnTransformersStates) {
     task.outputs.push_back({.layers = {layer}, .pooling = pooling_, .normalize = false});
   }
   const EmbedResult result = embedder.Embed(task).value();
+  double largest = 0;
   for (size_t text = 0; text < task.texts.size(); ++text) {
     EXPECT_LE(LargestDifference(result.texts[text].vectors[0], golden.Row("pooled.raw.mean.1", text)), kTolerance);
     for (int layer = 1; layer <= arch_.layers; ++layer) {
       const at::Tensor expected_D = head->pool().Pool(HeadInput(golden, design_, layer, text)).contiguous();
       const std::vector<float> expected(expected_D.const_data_ptr<float>(),
                                         expected_D.const_data_ptr<float>() + expected_D.numel());
-      EXPECT_LE(LargestDifference(result.texts[text].vectors[static_cast<size_t>(layer)], expected), kTolerance)
-          << "layer " << layer << ", text " << text;
+      const double difference = LargestDifference(result.texts[text].vectors[static_cast<size_t>(layer)], expected);
+      EXPECT_LE(difference, kTolerance) << "layer " << layer << ", text " << text;
+      largest = std::max(largest, difference);
     }
   }
+  RecordProperty("trained", absl::StrFormat("%.0e", largest));
 }
 
 TEST_P(TrainedPoolingTest, MayBeTheDefault) {

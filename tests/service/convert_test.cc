@@ -244,7 +244,8 @@ TEST(ToTaskTest, BadRequests) {
       {"texts: 'a' layer: 2147483647", Model(), invalid, "found 2147483647"},
       {"texts: 'a' layer: -2147483648", Model(), invalid, "found -2147483648"},
       {"texts: 'a' layer: 5", CutModel(), invalid,
-       "layer: expected 0 to 4 or -7 to -3 (of 6 layers only these are loaded, --max-layer), found 5"},
+       "layer: expected 0 to 4 or -7 to -3 (of 6 layers only these are loaded: --max-layer or --trim-to-selection), "
+       "found 5"},
       {"texts: 'a' layer: -1", CutModel(), invalid, "layer: expected 0 to 4 or -7 to -3"},
       {"texts: 'a' layer: -2", CutModel(), invalid, "found -2"},
       {"texts: 'a' outputs {} outputs { layers: [0, 7] }", Model(), invalid, "outputs[1].layers: expected 0 to 6"},
@@ -365,6 +366,18 @@ TEST(ToTaskTest, ATrainedPoolingIsOfTheLayersItWasTrainedOnWhateverIsSelected) {
   ExpectSame(ConvertSelected(request, unknown, TrainedModel())->outputs.at(0), expected);
   ExpectSame(ConvertSelected("texts: 'a'", Selected(), TrainedByDefault())->outputs.at(0),
              {.layers = {2}, .pooling = Pooling::kMax, .state = State::kNormed, .source = LayerSource::kSelection});
+}
+
+TEST(ToTaskTest, ATrainedPoolingWithoutALayerNeedsTheLastOne) {
+  ModelInfo cut = TrainedByDefault();
+  cut.max_layer = 4;
+  cut.fingerprints.resize(5);
+  for (const char* request : {"texts: 'a'", "texts: 'a' pooling: POOLING_TRAINED_MULTI"}) {
+    const absl::Status status = Convert(request, cut).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("layer: expected 0 to 4 or -7 to -3 (of 6 layers only these"));
+  }
+  ExpectSame(Convert("texts: 'a' layer: 3", cut)->outputs.at(0), {.layers = {3}, .pooling = Pooling::kTrainedMulti});
 }
 
 TEST(ToTaskTest, AnExpectedSelectionMustBeTheOneInForce) {

@@ -127,8 +127,6 @@ class LiveServer {
   struct Options {
     std::string model = "bert";  // of tests/golden/models
     int max_layer = -1;
-    std::string pooling_head;
-    bool bidirectional = false;
     Engine::Options engine;
     RequestLimits limits;
     int max_message_bytes = 64 << 20;
@@ -140,15 +138,12 @@ class LiveServer {
 
   LiveServer() : LiveServer(Options()) {}
   explicit LiveServer(Options options)
-      : model_(LoadModel({.directory = Directory(options.model),
-                          .device = "cpu",
-                          .max_layer = options.max_layer,
-                          .threads = 1,
-                          .pooling_head = options.pooling_head,
-                          .overrides = {.bidirectional = options.bidirectional}})
-                   .value()) {
+      : model_(
+            LoadModel(
+                {.directory = Directory(options.model), .device = "cpu", .max_layer = options.max_layer, .threads = 1})
+                .value()) {
     options.engine.include_prompt = model_.info.description.include_prompt;
-    std::vector<std::unique_ptr<Runner>> runners = MakeTorchRunners(model_.replicas, 1, &telemetry_);
+    std::vector<std::unique_ptr<Runner>> runners = MakeTorchRunners(model_.replicas, 1, &telemetry_).value();
     for (auto& runner : runners) runner = std::make_unique<GatedRunner>(std::move(runner), &gate_);
     engine_ = std::make_unique<Engine>(options.engine, model_.tokenizer.get(), std::move(runners), &telemetry_);
     scorer_ = MakeTorchScorer(engine_.get(), &model_.info, model_.tokenizer.get(), options.scorer);

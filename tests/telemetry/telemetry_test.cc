@@ -125,10 +125,17 @@ TEST(TelemetryTest, BatchesAndQueue) {
 
 TEST(TelemetryTest, ModelAndBuild) {
   Telemetry telemetry;
-  telemetry.SetModel("all-MiniLM", "bert", "0123abcd", 6, "float32", "cuda:0");
+  telemetry.SetModel({.name = "all-MiniLM",
+                      .architecture = "bert",
+                      .fingerprint = "0123abcd",
+                      .layers = 6,
+                      .attention = "bidirectional",
+                      .adapters = 2,
+                      .dtype = "float32",
+                      .device = "cuda:0"});
   ExpectSeries(
       telemetry,
-      {{R"(midlayer_model_info{architecture="bert",device="cuda:0",dtype="float32",fingerprint="0123abcd",layers="6",name="all-MiniLM"})",
+      {{R"(midlayer_model_info{adapters="2",architecture="bert",attention="bidirectional",device="cuda:0",dtype="float32",fingerprint="0123abcd",layers="6",name="all-MiniLM"})",
         1}});
   EXPECT_THAT(Text(telemetry), testing::ContainsRegex("midlayer_build_info\\{version=\"[0-9.]+\"\\} 1"));
 }
@@ -136,18 +143,19 @@ TEST(TelemetryTest, ModelAndBuild) {
 // Names of directories come from outside.
 TEST(TelemetryTest, LabelsAreEscaped) {
   Telemetry telemetry;
-  telemetry.SetModel("a\"b\\c\nd", "bert", "f", 1, "float32", "cpu");
+  telemetry.SetModel({.name = "a\"b\\c\nd"});
   EXPECT_THAT(Text(telemetry), testing::HasSubstr(R"(name="a\"b\\c\nd")"));
 }
 
 // Whoever renames a series breaks dashboards: the list is here once more.
 TEST(TelemetryTest, EverySeriesHasItsNameTypeAndHelp) {
   Telemetry telemetry;
-  telemetry.SetModel("m", "bert", "f", 1, "float32", "cpu");
+  telemetry.SetModel({.name = "m"});
   telemetry.RequestEnded("Embed", "OK", 1);
   telemetry.Embedded(1, "mean", 1);
   telemetry.Rejected("queue_full");
   telemetry.LayerTook(1, 1);
+  telemetry.BatchSplit("error");
   telemetry.ScoreBegan();
   telemetry.ScoreStageTook("forward", 1);
   telemetry.ScoreEnded("OK");
@@ -169,6 +177,7 @@ TEST(TelemetryTest, EverySeriesHasItsNameTypeAndHelp) {
       {"midlayer_layer_forward_seconds", "histogram"},
       {"midlayer_batch_rows", "histogram"},
       {"midlayer_batch_tokens", "histogram"},
+      {"midlayer_batch_splits_total", "counter"},
       {"midlayer_texts_total", "counter"},
       {"midlayer_tokens_total", "counter"},
       {"midlayer_queue_texts", "gauge"},
