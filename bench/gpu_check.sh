@@ -12,9 +12,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 pack=build/gpu
 
-# The libraries of a program that a machine with PyTorch need not have: not PyTorch's own, not the C library's.
+# The libraries of a program that a machine with PyTorch need not have: not PyTorch's own, NVIDIA's, or the C library's.
 libraries_of() {
-  ldd "$1" | awk '$2 == "=>" && $3 ~ /^\// {print $3}' | grep -Ev '/(libtorch|libc10|libgomp|libc\.|libm\.|libdl\.|librt\.|libpthread\.|libresolv\.)'
+  ldd "$1" | awk '$2 == "=>" && $3 ~ /^\// {print $3}' | grep -Ev '/(libtorch|libc10|libgomp|libcu|libnv|libc\.|libm\.|libdl\.|librt\.|libpthread\.|libresolv\.)'
 }
 
 pack() {

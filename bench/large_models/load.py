@@ -121,12 +121,7 @@ def load_peer(args: argparse.Namespace, dtype: str, layers: int) -> dict:
 def measure_loads(args: argparse.Namespace) -> list[dict]:
     """Every combination once a round."""
     tiny = [{"program": "process", "dtype": dtype, "layers": 0} for dtype in DTYPES]
-    servers = [
-        {"program": program, "dtype": dtype, "layers": layers}
-        for dtype in DTYPES
-        for layers in LOAD_LAYERS
-        for program in ("midlayer", "own mappings")
-    ]
+    servers = [{"program": "midlayer", "dtype": dtype, "layers": layers} for dtype in DTYPES for layers in LOAD_LAYERS]
     peers = [{"program": "transformers", "dtype": dtype, "layers": layers} for dtype in DTYPES for layers in LOAD_LAYERS[1:]]
     loads = [load | {"runs": []} for load in tiny + servers + peers]
     for number in range(args.rounds):
@@ -136,9 +131,7 @@ def measure_loads(args: argparse.Namespace) -> list[dict]:
             if program == "transformers":
                 load["runs"].append(load_peer(args, dtype, layers))
             else:
-                model = TINY_MODEL if program == "process" else args.folder
-                with patch.dict(os.environ, OWN_MAPPINGS if program == "own mappings" else {}):
-                    load["runs"].append(load_server(args, model, dtype, layers))
+                load["runs"].append(load_server(args, TINY_MODEL if program == "process" else args.folder, dtype, layers))
     return loads
 
 

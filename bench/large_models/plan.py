@@ -213,16 +213,13 @@ def loads_of(measured: dict, *programs: str) -> list[dict]:
 def weights_check(measured: dict) -> str:
     """Planned bytes of weights against anonymous memory at rest, less that of the process."""
     process = {load["dtype"]: median(load["runs"], "anonymous") for load in loads_of(measured, "process")}
-    head = ["dtype", "layers", "planned, MiB", "own mappings, MiB", "more than planned", "default, MiB", "more than planned",
-            "peak while loading, MiB"]  # fmt: skip
+    head = ["dtype", "layers", "planned, MiB", "measured, MiB", "more than planned", "peak while loading, MiB"]
     rows = []
-    for own, default in zip(loads_of(measured, "own mappings"), loads_of(measured, "midlayer")):
-        dtype, layers = own["dtype"], own["layers"]
+    for load in loads_of(measured, "midlayer"):
+        dtype, layers = load["dtype"], load["layers"]
         planned = costs.weight_bytes(MODELS[MEASURED], layers, dtype)
-        at_rest = [median(load["runs"], "anonymous") - process[dtype] for load in (own, default)]
-        peak = median(default["runs"], "peak_anonymous") - process[dtype]
-        compared = [cell for found in at_rest for cell in (mebibytes(found), percent_more(found, planned))]
-        rows.append([dtype, str(layers), mebibytes(planned), *compared, mebibytes(peak)])
+        at_rest, peak = (median(load["runs"], key) - process[dtype] for key in ("anonymous", "peak_anonymous"))
+        rows.append([dtype, str(layers), mebibytes(planned), mebibytes(at_rest), percent_more(at_rest, planned), mebibytes(peak)])
     return table(head, rows)
 
 
@@ -260,7 +257,7 @@ def line_through(points: list[tuple[float, float]]) -> tuple[float, float]:
 def passes_table(measured: dict, dtype: str) -> str:
     shape, batch = MODELS[MEASURED], measured["batch"]
     tokens = batch["texts"] * batch["text_tokens"]
-    seconds = {one["layer"]: median(one["runs"], "seconds") for one in measured["passes"] if one["dtype"] == dtype}
+    seconds = {one["layer"]: min(run["seconds"] for run in one["runs"]) for one in measured["passes"] if one["dtype"] == dtype}
     at_zero, slope = line_through(list(seconds.items()))
     head = ["layer", "planned, GFLOP", "measured, ms", "GFLOP/s", "part of the time of all layers", "ℓ/L", "off the line, ms"]
     rows, farthest = [], 0.0
@@ -311,9 +308,7 @@ Random weights in the shape of {MEASURED}: bfloat16, one file of {measured["file
 
 ### Weights
 
-Anonymous memory of midlayer-server when it serves, less that of the same server with a model of 0.1 MB ({mebibytes(process)} MiB). *Own mappings*:
-`MALLOC_MMAP_THRESHOLD_=131072` in the environment, so that the memory of a large tensor goes when the tensor does; what the default has above
-that is freed memory, which malloc keeps.
+Anonymous memory of midlayer-server when it serves, less that of the same server with a model of 0.1 MB ({mebibytes(process)} MiB).
 
 {weights_check(measured)}
 
@@ -332,7 +327,8 @@ anonymous is sampled every 20 ms.
 
 ### Depth
 
-One batch of {batch["texts"]} texts of {batch["text_tokens"]} tokens through the server; time in the model, from its metrics. The plan says: in proportion to ℓ.
+One batch of {batch["texts"]} texts of {batch["text_tokens"]} tokens through the server; time in the model, from its metrics, the shortest of all
+rounds: whatever else the machine does only adds. The plan says: in proportion to ℓ.
 
 {passes_table(measured, "float32")}
 
@@ -341,7 +337,8 @@ One batch of {batch["texts"]} texts of {batch["text_tokens"]} tokens through the
 ### Activations
 
 How far a pass of {tokens:,} tokens raises resident memory. By default malloc keeps freed memory for later, in pieces: a rise is then more than
-planned, or less where pieces fit.
+planned, or less where pieces fit. *Own mappings*: `MALLOC_MMAP_THRESHOLD_=131072` in the environment, so that the memory of a large
+tensor goes when the tensor does.
 
 {activations_check(measured)}"""
 

@@ -195,6 +195,26 @@ TEST_P(ArchitectureTest, ATextGivesTheSameVectorAloneAndInEveryBatch) {
   }
 }
 
+// Bit for bit: what is computed above a layer does not change what is taken from it.
+TEST_P(ArchitectureTest, LeavingEarlyGivesWhatTheWholePassGivesThere) {
+  Embedder embedder({.directory = directory_, .device = "cpu"});
+  const int layers = embedder.info().max_layer;
+  std::vector<EmbedTask> whole;
+  for (const std::string& text : texts_) {
+    whole.push_back({.texts = {text}});
+    for (int layer = 0; layer <= layers; ++layer) whole.back().outputs.push_back(Plain(layer, Pooling::kMean));
+  }
+  const auto expected = embedder.RunAsOneBatch(whole);
+  for (int layer = 0; layer < layers; ++layer) {
+    std::vector<EmbedTask> early = whole;
+    for (EmbedTask& task : early) task.outputs = {Plain(layer, Pooling::kMean)};
+    const auto got = embedder.RunAsOneBatch(early);
+    for (size_t i = 0; i < early.size(); ++i) {
+      EXPECT_EQ(got[i][0], expected[i][static_cast<size_t>(layer)]) << "layer " << layer << ", text " << i;
+    }
+  }
+}
+
 TEST_P(ArchitectureTest, AModelLoadedUpToALayerGivesTheSameVectorsAndFingerprints) {
   Embedder full({.directory = directory_, .device = "cpu"});
   for (int max_layer = 0; max_layer < full.info().max_layer; ++max_layer) {
