@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <type_traits>
 
 #include "server/base/help_formatter.h"
 #include "server/base/version.h"
@@ -20,11 +21,13 @@ class Group {
   // `type` is what the help text shows in the value's place.
   template <typename T>
   CLI::Option* Add(const std::string& flag, T& value, const std::string& type, const std::string& help) {
-    return app_.add_option(flag, value, help)
-        ->type_name(type)
-        ->group(name_)
-        ->envname(EnvironmentName(flag))
-        ->capture_default_str();
+    CLI::Option* option = app_.add_option(flag, value, help)
+                              ->type_name(type)
+                              ->group(name_)
+                              ->envname(EnvironmentName(flag))
+                              ->capture_default_str();
+    if constexpr (std::is_same_v<T, bool>) option->default_str(value ? "true" : "false");
+    return option;
   }
 
  private:
