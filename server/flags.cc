@@ -110,18 +110,49 @@ void AddDeviceFlags(CLI::App& app, Flags& flags) {
 void AddListenFlags(CLI::App& app, Flags& flags) {
   Group group(app, "Network");
   group.Add("--listen", flags.server.listen, "HOST:PORT",
-            "Address of the gRPC service; port 0 takes any free one. There is no authentication yet: beyond 127.0.0.1 "
-            "only inside a network that you trust.");
-  group.Add("--metrics-listen", flags.metrics_listen, "HOST:PORT|off",
-            "Address of Prometheus' /metrics over HTTP; port 0 takes any free one, off: none.");
+            "Address of the gRPC service; port 0 takes any free one. Without --token-file or --tls-client-ca whoever "
+            "reaches it may use it.");
+  group.Add(
+      "--metrics-listen", flags.metrics_listen, "HOST:PORT|off",
+      "Address for HTTP: Prometheus' /metrics, the probes /healthz and /readyz, and a page for people at /. Port 0 "
+      "takes any free one, off: none.");
   group
       .Add("--max-message-bytes", flags.server.max_message_bytes, "N",
            "Largest request; larger ones are refused with RESOURCE_EXHAUSTED.")
       ->check(CLI::Range(1024, 1 << 30).description(""));
   group
+      .Add("--health-timeout", flags.health_timeout_seconds, "SECONDS",
+           "Where nothing was computed for 10 seconds, a text of one word goes through the model; if it takes longer "
+           "than this, health says NOT_SERVING until one succeeds. Longer than the longest batch takes.")
+      ->check(CLI::Validator(CLI::PositiveNumber).description(""));
+  group
+      .Add("--max-connection-age", flags.max_connection_age_seconds, "SECONDS",
+           "After so many seconds (a tenth more or less) a connection is ended once its calls have, so that clients "
+           "connect again and a load balancer finds new servers; 0: never.")
+      ->check(CLI::Validator(CLI::NonNegativeNumber).description(""));
+  group
+      .Add("--drain-delay", flags.drain_delay_seconds, "SECONDS",
+           "On SIGTERM, how many seconds calls are still accepted after health says NOT_SERVING: as long as load "
+           "balancers take to see it.")
+      ->check(CLI::Validator(CLI::NonNegativeNumber).description(""));
+  group
       .Add("--drain-timeout", flags.drain_timeout_seconds, "SECONDS",
            "On SIGTERM, how many seconds calls under way may take to end before they are cancelled.")
       ->check(CLI::Validator(CLI::NonNegativeNumber).description(""));
+}
+
+void AddSecurityFlags(CLI::App& app, Flags& flags) {
+  Group group(app, "Security");
+  group.Add("--tls-cert", flags.server.tls.certificate, "FILE",
+            "PEM file with the server's certificate, and those between it and the root behind it; empty: no TLS. "
+            "Read again every 10 seconds: connections that are made after a renewal get the new one.");
+  group.Add("--tls-key", flags.server.tls.key, "FILE", "PEM file with its private key, without a password.");
+  group.Add("--tls-client-ca", flags.server.tls.client_ca, "FILE",
+            "PEM file with the roots of the clients' certificates, which are then required (mutual TLS).");
+  group.Add("--token-file", flags.token_file, "FILE",
+            "File of bearer tokens, one a line: NAME TOKEN, or NAME TOKEN admin, who may also promote and delete "
+            "selections. Calls without one are refused, but for health and reflection. Read again when it changes. "
+            "Without TLS, tokens cross the network for everybody to read.");
 }
 
 void AddLimitFlags(CLI::App& app, Flags& flags) {
@@ -216,6 +247,7 @@ std::optional<int> ParseFlags(int argc, char** argv, Flags* flags) {
   AddModelFlags(app, *flags, pooling, attention);
   AddDeviceFlags(app, *flags);
   AddListenFlags(app, *flags);
+  AddSecurityFlags(app, *flags);
   AddLimitFlags(app, *flags);
   AddSelectionFlags(app, *flags);
   AddLogFlags(app, *flags);
@@ -227,6 +259,9 @@ std::optional<int> ParseFlags(int argc, char** argv, Flags* flags) {
   if (flags->trim_to_selection && flags->selection_store == "memory") {
     std::fprintf(stderr, "--trim-to-selection: expected a --selection-store that lasts, found memory\n");
     return kExitUsage;
+  }
+  if (flags->max_connection_age_seconds > 0) {
+    flags->server.max_connection_age = absl::Seconds(flags->max_connection_age_seconds);
   }
   flags->load.overrides.default_pooling = ParsePooling(pooling);
   flags->load.overrides.bidirectional = attention == "bidirectional";

@@ -29,6 +29,10 @@ struct Flags {
   Selections::Options selections;
   Server::Options server;
   std::string metrics_listen = "127.0.0.1:9090";  // "off": none
+  std::string token_file;                         // empty: no tokens
+  double max_connection_age_seconds = 0;
+  double drain_delay_seconds = 0;
+  double health_timeout_seconds = 60;
   double drain_timeout_seconds = 30;
   std::string log_level = "info";
   std::string log_format = "text";

@@ -1,26 +1,34 @@
 // midlayer-server: loads a model once and serves it until it is told to stop.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <prometheus/exposer.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
 #include <signal.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
-#include <exception>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "google/protobuf/stubs/logging.h"
 #include "nlohmann/json.hpp"
 #include "server/base/status.h"
 #include "server/base/version.h"
 #include "server/flags.h"
+#include "server/service/health_probe.h"
+#include "server/telemetry/gpu_metrics.h"
+#include "server/telemetry/http_server.h"
+#include "server/telemetry/process_metrics.h"
+#include "server/telemetry/status_page.h"
 
 namespace midlayer {
 namespace {
@@ -48,18 +56,6 @@ void SetUpLog(const Flags& flags) {
   spdlog::set_formatter(std::move(formatter));
   // protobuf would print to standard error what requests with strings that are not UTF-8 are answered with anyway.
   google::protobuf::SetLogHandler(nullptr);
-}
-
-absl::StatusOr<std::unique_ptr<prometheus::Exposer>> ExposeMetrics(const std::string& address,
-                                                                   const Telemetry& telemetry) {
-  try {
-    auto exposer = std::make_unique<prometheus::Exposer>(address);
-    exposer->RegisterCollectable(telemetry.registry());
-    return exposer;
-  } catch (const std::exception& error) {
-    return absl::UnavailableError(absl::StrCat("--metrics-listen: expected an address that can be listened on, found ",
-                                               address, " (", error.what(), ")"));
-  }
 }
 
 int64_t ResidentMebibytes() {
@@ -94,10 +90,25 @@ int PromotedLayer(const Flags& flags, const std::string& fingerprint) {
   return -1;
 }
 
+absl::StatusOr<std::unique_ptr<Callers>> OpenCallers(const std::string& token_file) {
+  if (token_file.empty()) return std::make_unique<Callers>();
+  absl::StatusOr<std::unique_ptr<Callers>> callers = Callers::Open(token_file, absl::Seconds(1));
+  if (!callers.ok()) return Annotate(callers.status(), "--token-file");
+  return callers;
+}
+
+// TLS, mutual TLS, tokens, or what of them there is.
+std::string Security(const Flags& flags) {
+  std::string security = flags.server.tls.certificate.empty() ? "plain text"
+                         : flags.server.tls.client_ca.empty() ? "TLS"
+                                                              : "mutual TLS";
+  return security + (flags.token_file.empty() ? ", no tokens" : ", tokens");
+}
+
 // What operators want to see first: name and value.
-std::vector<std::pair<std::string, std::string>> StartUpFacts(const Flags& flags, const ModelInfo& model,
-                                                              const std::string& store, const std::string& listening,
-                                                              const std::string& metrics) {
+using Facts = std::vector<std::pair<std::string, std::string>>;
+Facts StartUpFacts(const Flags& flags, const ModelInfo& model, const std::string& store, const std::string& listening,
+                   const HttpServer* http) {
   const ArchSpec& arch = model.description.arch;
   return {
       {"model", fmt::format("{} ({})", model.description.name, arch.model_type)},
@@ -116,12 +127,13 @@ std::vector<std::pair<std::string, std::string>> StartUpFacts(const Flags& flags
                              flags.engine.batch_tokens, flags.engine.max_waiting.texts)},
       {"memory", fmt::format("{} MiB resident", ResidentMebibytes())},
       {"selections", store},
+      {"security", Security(flags)},
       {"grpc", listening},
-      {"metrics", metrics.empty() ? "off" : fmt::format("http://{}/metrics", metrics)},
+      {"metrics", http == nullptr ? "off" : fmt::format("http://{}/metrics", http->address())},
   };
 }
 
-void PrintStartUp(const Flags& flags, const std::vector<std::pair<std::string, std::string>>& facts) {
+void PrintStartUp(const Flags& flags, const Facts& facts) {
   if (flags.log_format == "json") {
     nlohmann::ordered_json line = {{"level", "info"}, {"message", "serving"}, {"version", kVersion}};
     for (const auto& [name, value] : facts) line[name] = value;
@@ -131,6 +143,31 @@ void PrintStartUp(const Flags& flags, const std::vector<std::pair<std::string, s
     for (const auto& [name, value] : facts) fmt::print("  {:<12} {}\n", name, value);
   }
   std::fflush(stdout);
+}
+
+// The series of everything that can be asked.
+std::string Metrics(const std::vector<std::shared_ptr<prometheus::Collectable>>& sources) {
+  std::vector<prometheus::MetricFamily> families;
+  for (const auto& source : sources) {
+    for (prometheus::MetricFamily& family : source->Collect()) families.push_back(std::move(family));
+  }
+  return prometheus::TextSerializer().Serialize(families);
+}
+
+std::map<std::string, HttpServer::Page> Pages(const Telemetry& telemetry, std::shared_ptr<GpuMetrics> gpus,
+                                              const Server& server, const Facts& facts) {
+  std::vector<std::shared_ptr<prometheus::Collectable>> sources = {telemetry.registry(),
+                                                                   std::make_shared<ProcessMetrics>()};
+  if (gpus != nullptr) sources.push_back(std::move(gpus));
+  return {{"/metrics", [sources] { return HttpAnswer{.type = "text/plain; version=0.0.4", .body = Metrics(sources)}; }},
+          {"/healthz", [] { return HttpAnswer{.body = "ok\n"}; }},
+          {"/readyz",
+           [&server] {
+             const absl::Status health = server.health();
+             if (health.ok()) return HttpAnswer{.body = "ok\n"};
+             return HttpAnswer{.status = 503, .body = absl::StrCat(health.message(), "\n")};
+           }},
+          {"/", [page = StatusPage(facts)] { return HttpAnswer{.type = "text/html; charset=utf-8", .body = page}; }}};
 }
 
 // Blocks the signals that end the server in this and all later threads; Wait() takes them.
@@ -179,14 +216,11 @@ int Main(int argc, char** argv) {
                       .adapters = static_cast<int>(flags.load.adapters.size()),
                       .dtype = info.dtype,
                       .device = info.device});
-  std::unique_ptr<prometheus::Exposer> exposer;
-  std::string metrics_address;
+  std::unique_ptr<HttpServer> http;
   if (!flags.metrics_listen.empty() && flags.metrics_listen != "off") {
-    absl::StatusOr<std::unique_ptr<prometheus::Exposer>> opened = ExposeMetrics(flags.metrics_listen, telemetry);
-    if (!opened.ok()) return Fail(kExitUnusable, opened.status());
-    exposer = *std::move(opened);
-    metrics_address = absl::StrCat(flags.metrics_listen.substr(0, flags.metrics_listen.rfind(':')), ":",
-                                   exposer->GetListeningPorts().at(0));
+    absl::StatusOr<std::unique_ptr<HttpServer>> opened = HttpServer::Start(flags.metrics_listen);
+    if (!opened.ok()) return Fail(kExitUnusable, Annotate(opened.status(), "--metrics-listen"));
+    http = *std::move(opened);
   }
 
   flags.engine.include_prompt = info.description.include_prompt;
@@ -200,25 +234,42 @@ int Main(int argc, char** argv) {
   const int asked_for = flags.load.max_layer < 0 ? info.description.arch.layers : flags.load.max_layer;
   flags.selections.trimmed = flags.trim_to_selection && info.max_layer < asked_for;
   Selections selections(*std::move(store), &info, flags.selections, &telemetry);
+  absl::StatusOr<std::unique_ptr<Callers>> callers = OpenCallers(flags.token_file);
+  if (!callers.ok()) return Fail(kExitUnusable, callers.status());
   absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(flags.server, {.engine = &engine,
                                                                                 .selections = &selections,
                                                                                 .scorer = scorer.get(),
+                                                                                .callers = callers->get(),
                                                                                 .model = &info,
                                                                                 .telemetry = &telemetry,
                                                                                 .limits = flags.limits,
                                                                                 .score_limits = flags.score_limits});
   if (!server.ok()) return Fail(kExitUnusable, server.status());
-  PrintStartUp(flags, StartUpFacts(flags, info, selections.store().name(), (*server)->address(), metrics_address));
+  const HealthProbe probe(
+      &engine, {.timeout = absl::Seconds(flags.health_timeout_seconds), .layer = std::min(1, info.max_layer)},
+      [&server = **server](const absl::Status& health) {
+        spdlog::log(health.ok() ? spdlog::level::info : spdlog::level::err, "health: {}",
+                    health.ok() ? "computing again" : std::string(health.message()));
+        server.SetHealth(health);
+      });
+  const Facts facts = StartUpFacts(flags, info, selections.store().name(), (*server)->address(), http.get());
+  const absl::StatusOr<std::shared_ptr<GpuMetrics>> gpus = GpuMetrics::Open();
+  if (http != nullptr) http->SetPages(Pages(telemetry, gpus.ok() ? *gpus : nullptr, **server, facts));
+  PrintStartUp(flags, facts);
+  if (!gpus.ok()) spdlog::info("no metrics of GPUs: {}", std::string(gpus.status().message()));
 
-  spdlog::info("signal {}: no new calls; waiting up to {} s for those under way", signals.Wait(),
-               flags.drain_timeout_seconds);
+  spdlog::info("signal {}: not healthy any more; new calls for {} s, then up to {} s for those under way",
+               signals.Wait(), flags.drain_delay_seconds, flags.drain_timeout_seconds);
   std::thread([&signals] {
     signals.Wait();
     fmt::print(stderr, "midlayer-server: second signal, ending at once\n");
     _exit(kExitFailed);
   }).detach();
+  (*server)->StopBeingHealthy();
+  absl::SleepFor(absl::Seconds(flags.drain_delay_seconds));
   (*server)->Shutdown(absl::Seconds(flags.drain_timeout_seconds));
   spdlog::info("all calls have ended");
+  http.reset();  // its pages ask the server
   return 0;
 }
 

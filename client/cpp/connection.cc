@@ -6,10 +6,12 @@
 #include <cctype>
 #include <future>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "client/cpp/channel.h"
 #include "client/cpp/console.h"
 #include "client/cpp/interrupt.h"
 #include "server/base/status.h"
@@ -20,23 +22,10 @@ namespace {
 
 constexpr double kConnectSeconds = 10;
 constexpr int kConnectTries = 4;
-constexpr int kReconnectMilliseconds = 100;
 constexpr std::chrono::milliseconds kPoll(kInterruptPollMs);
 
 std::chrono::steady_clock::duration Seconds(double seconds) {
   return std::chrono::duration_cast<std::chrono::steady_clock::duration>(std::chrono::duration<double>(seconds));
-}
-
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target) {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(-1);
-  // $http_proxy is for the way out; a server on this machine is not reached through it.
-  for (const std::string_view local : {"127.", "localhost", "[::1]", "unix:"}) {
-    if (target.starts_with(local)) arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  }
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMilliseconds);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectMilliseconds);
-  return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
 }
 
 // gRPC's messages are chains, "failed to connect to all addresses; last error: UNKNOWN: ipv4:…: Failed to connect to
@@ -105,11 +94,12 @@ void CallGuard::Watch() {
   }
 }
 
-Connection::Connection(const ConnectionOptions& options)
-    : options_(options), channel_(MakeChannel(options.target)), stub_(v1::EmbeddingService::NewStub(channel_)) {}
+Connection::Connection(const ConnectionOptions& options, std::shared_ptr<grpc::Channel> channel)
+    : options_(options), channel_(std::move(channel)), stub_(v1::EmbeddingService::NewStub(channel_)) {}
 
 absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const ConnectionOptions& options) {
-  std::unique_ptr<Connection> connection(new Connection(options));
+  MIDLAYER_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, MakeChannel(options));
+  std::unique_ptr<Connection> connection(new Connection(options, std::move(channel)));
   MIDLAYER_RETURN_IF_ERROR(connection->WaitUntilReady());
   return connection;
 }

@@ -23,6 +23,11 @@ namespace midlayer::cli {
 struct ConnectionOptions {
   std::string target = "127.0.0.1:50051";
   double timeout_seconds = 60;  // the longest wait for one answer; 0: none
+  bool tls = false;             // implied by the files below
+  std::string tls_ca;           // PEM file of roots to trust; empty: the system's
+  std::string tls_certificate;  // PEM file of the client's certificate, where the server asks for one; with its key
+  std::string tls_key;
+  std::string token_file;  // whose first word is sent as bearer token; empty: none
 };
 
 // Cancels a call when the user wants to stop, or when an armed wait takes too long. Thread-safe.
@@ -55,13 +60,14 @@ class CallGuard {
   std::thread watcher_;
 };
 
-// A channel without encryption and without a limit on the size of answers. Thread-safe.
+// A channel without a limit on the size of answers. Thread-safe.
 //
 // Errors of all calls are for people, one line each, and their codes are: UNAVAILABLE (no server there, or it went
 // away), CANCELLED (Ctrl-C), DEADLINE_EXCEEDED (a wait took longer than the timeout), or what the server said.
 class Connection {
  public:
-  // Connects, for at most 10 seconds or the timeout if that is shorter. UNAVAILABLE where it cannot.
+  // Connects, for at most 10 seconds or the timeout if that is shorter. UNAVAILABLE where it cannot, NOT_FOUND or
+  // INVALID_ARGUMENT where a file of the options cannot be used.
   static absl::StatusOr<std::unique_ptr<Connection>> Open(const ConnectionOptions& options);
 
   absl::StatusOr<v1::EmbedResponse> Embed(const v1::EmbedRequest& request);
@@ -81,7 +87,7 @@ class Connection {
   const ConnectionOptions& options() const { return options_; }
 
  private:
-  explicit Connection(const ConnectionOptions& options);
+  Connection(const ConnectionOptions& options, std::shared_ptr<grpc::Channel> channel);
 
   absl::Status WaitUntilReady();
 

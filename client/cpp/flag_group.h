@@ -53,7 +53,11 @@ class Group {
   const std::string name_;
 };
 
-// --target and --timeout.
+// A flag that is on or off; it has no environment variable.
+void AddSwitch(CLI::App* command, const std::string& group, const std::string& flag, bool& value,
+               const std::string& help);
+
+// How the server is reached.
 void AddConnectionFlags(CLI::App* command, ConnectionOptions& options);
 
 // Arguments that CLI11 would take apart begin with this while it parses them (see ParseCommand); Unmark removes it.

@@ -60,12 +60,6 @@ void AddHtml(CLI::App* command, std::string& html) {
       ->envname("");
 }
 
-// A flag that is on or off; it has no environment variable.
-void AddSwitch(CLI::App* command, const std::string& group, const std::string& flag, bool& value,
-               const std::string& help) {
-  command->add_flag(flag, value, help)->group(group);
-}
-
 }  // namespace
 
 void ScoringFlags::AddCommands() {

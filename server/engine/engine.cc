@@ -36,6 +36,7 @@ Engine::Engine(const Options& options, const Tokenizer* tokenizer, std::vector<s
       batcher_(options.batch_tokens, options.clock,
                [telemetry](int64_t rows, int64_t tokens) { telemetry->QueueIs(rows, tokens); }),
       pool_(options.tokenizer_threads),
+      last_batch_micros_(absl::ToUnixMicros(options.clock())),
       lanes_(runners.size()) {
   for (size_t lane = 0; lane < lanes_.size(); ++lane) lanes_[lane].runner = std::move(runners[lane]);
   for (size_t lane = 0; lane < lanes_.size(); ++lane) {
@@ -207,6 +208,7 @@ void Engine::RunAndDeliver(Runner& runner, Batch batch) {
   auto results = RunBesideOthers(runner, batch);
   const absl::Duration forward = options_.clock() - start;
   if (results.ok()) {
+    last_batch_micros_ = absl::ToUnixMicros(options_.clock());
     telemetry_->BatchRan(batch.packed.rows(), batch.packed.tokens());
     for (size_t i = 0; i < batch.rows.size(); ++i) {
       const Row& row = batch.rows[i];

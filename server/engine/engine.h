@@ -2,6 +2,7 @@
 #ifndef MIDLAYER_SERVER_ENGINE_ENGINE_H_
 #define MIDLAYER_SERVER_ENGINE_ENGINE_H_
 
+#include <atomic>
 #include <memory>
 #include <shared_mutex>
 #include <thread>
@@ -49,6 +50,9 @@ class Engine {
   // is called on that runner's thread. Returns how long the pass itself took, without what it stepped aside for.
   // Errors: UNAVAILABLE where the engine closes first, INTERNAL.
   absl::StatusOr<absl::Duration> RunStates(const PackedTokens& batch, State state, Runner::StatesTap tap);
+  // When the last batch was computed; the start before there was one.
+  absl::Time LastBatch() const { return absl::FromUnixMicros(last_batch_micros_); }
+
   // The same tokens for the same text as Embed(), with what is not to be pooled; `truncated` where tokens were cut from
   // the end. INVALID_ARGUMENT where the text cannot be encoded.
   struct Encoded {
@@ -88,6 +92,7 @@ class Engine {
   Admission admission_;
   Batcher batcher_;
   WorkerPool pool_;
+  std::atomic<int64_t> last_batch_micros_;
   std::shared_mutex beside_others_;  // shared while a batch runs, held alone by one that needs all the memory
   std::vector<Lane> lanes_;
 };

@@ -18,6 +18,9 @@ class EmbedReactor final : public grpc::ServerUnaryReactor {
       : context_(context), call_(call), response_(response) {}
 
   void Start(const grpc::ByteBuffer& bytes) {
+    if (const auto caller = context_.callers->Authorize(*call_, Callers::Right::kUse); !caller.ok()) {
+      return End(caller.status());
+    }
     v1::EmbedRequest wire;
     if (const absl::Status parsed = ParseEmbedRequest(bytes, &wire); !parsed.ok()) return End(parsed);
     facts_.format = wire.format();

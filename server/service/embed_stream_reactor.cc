@@ -174,6 +174,8 @@ class EmbedStreamReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* NewEmbedStreamReactor(const ServiceContext& context,
                                                                                    grpc::CallbackServerContext* call) {
+  const auto caller = context.callers->Authorize(*call, Callers::Right::kUse);
+  if (!caller.ok()) return NewRefusal(context, "EmbedStream", caller.status());
   auto* reactor = new EmbedStreamReactor(context, call);
   reactor->Start();
   return reactor;

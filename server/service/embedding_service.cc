@@ -8,6 +8,23 @@
 
 namespace midlayer {
 
+namespace {
+
+class Refusal final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+ public:
+  explicit Refusal(const absl::Status& status) { Finish(ToGrpc(status)); }
+  void OnDone() override { delete this; }
+};
+
+}  // namespace
+
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* NewRefusal(const ServiceContext& context,
+                                                                        std::string_view method,
+                                                                        const absl::Status& status) {
+  CountRequest(context, method, status, absl::Now(), {});
+  return new Refusal(status);
+}
+
 absl::Time DeadlineOf(const grpc::CallbackServerContext& call) {
   return call.deadline() == std::chrono::system_clock::time_point::max() ? absl::InfiniteFuture()
                                                                          : absl::FromChrono(call.deadline());
@@ -28,6 +45,7 @@ void CountRequest(const ServiceContext& context, std::string_view method, const 
   context.telemetry->RequestEnded(method, CodeName(status.code()), seconds);
   if (status.code() == absl::StatusCode::kInvalidArgument) context.telemetry->Rejected("invalid");
   if (status.code() == absl::StatusCode::kDeadlineExceeded) context.telemetry->Rejected("deadline");
+  if (absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status)) context.telemetry->Rejected("unauthorized");
   if (status.ok()) {
     for (const OutputSpec& output : outputs) {
       const int deepest = *std::max_element(output.layers.begin(), output.layers.end());
@@ -50,12 +68,16 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* EmbeddingServiceImp
 grpc::ServerUnaryReactor* EmbeddingServiceImpl::GetModel(grpc::CallbackServerContext* call, const v1::GetModelRequest*,
                                                          v1::GetModelResponse* response) {
   const absl::Time start = absl::Now();
-  *response = DescribeForWire(*context_.model, context_.limits);
-  if (const auto record = context_.selections->RecordInForce())
-    *response->mutable_selection() = FromRecord(*record, true);
+  const absl::Status status = context_.callers->Authorize(*call, Callers::Right::kUse).status();
+  if (status.ok()) {
+    *response = DescribeForWire(*context_.model, context_.limits);
+    if (const auto record = context_.selections->RecordInForce()) {
+      *response->mutable_selection() = FromRecord(*record, true);
+    }
+  }
   grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-  CountRequest(context_, "GetModel", absl::OkStatus(), start, {});
-  reactor->Finish(grpc::Status::OK);
+  CountRequest(context_, "GetModel", status, start, {});
+  reactor->Finish(ToGrpc(status));
   return reactor;
 }
 

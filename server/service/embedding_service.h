@@ -9,6 +9,7 @@
 #include "server/engine/engine.h"
 #include "server/engine/model_info.h"
 #include "server/engine/scorer.h"
+#include "server/service/callers.h"
 #include "server/service/convert.h"
 #include "server/service/selections.h"
 #include "server/telemetry/telemetry.h"
@@ -27,6 +28,7 @@ struct ServiceContext {
   Engine* engine = nullptr;
   Selections* selections = nullptr;
   Scorer* scorer = nullptr;
+  const Callers* callers = nullptr;
   const ModelInfo* model = nullptr;
   Telemetry* telemetry = nullptr;
   RequestLimits limits;
@@ -60,6 +62,11 @@ absl::Status CancelReason(const grpc::CallbackServerContext& call);
 // Counts an ended call, its refusal, and its outputs where it was answered.
 void CountRequest(const ServiceContext& context, std::string_view method, const absl::Status& status, absl::Time start,
                   const std::vector<OutputSpec>& outputs);
+
+// A stream that ends with `status` before anything is read. Counted as `method`.
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* NewRefusal(const ServiceContext& context,
+                                                                        std::string_view method,
+                                                                        const absl::Status& status);
 
 grpc::ServerUnaryReactor* NewEmbedReactor(const ServiceContext& context, grpc::CallbackServerContext* call,
                                           const grpc::ByteBuffer& request, grpc::ByteBuffer* response);

@@ -22,9 +22,15 @@ namespace {
 // calls into a dead reactor. Deletes itself.
 class ScoreReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  ScoreReactor(const ServiceContext& context, grpc::CallbackServerContext* call, std::atomic<int>* runs,
-               WorkerPool* pool)
-      : context_(context), call_(call), runs_(runs), pool_(pool), builder_(context.score_limits.dataset) {}
+  // caller: as Callers calls it.
+  ScoreReactor(const ServiceContext& context, grpc::CallbackServerContext* call, std::string caller,
+               std::atomic<int>* runs, WorkerPool* pool)
+      : context_(context),
+        call_(call),
+        caller_(std::move(caller)),
+        runs_(runs),
+        pool_(pool),
+        builder_(context.score_limits.dataset) {}
 
   void Start() {
     if (++*runs_ > context_.score_limits.runs) {
@@ -68,6 +74,9 @@ class ScoreReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
       if (options_.has_value())
         return absl::InvalidArgumentError("options: expected once, before the examples, found twice");
       MIDLAYER_ASSIGN_OR_RETURN(task_, ToScoreTask(wire.options(), *context_.model));
+      if (wire.options().promote()) {
+        MIDLAYER_RETURN_IF_ERROR(context_.callers->Authorize(*call_, Callers::Right::kChangeSelections).status());
+      }
       options_ = wire.options();
       return absl::OkStatus();
     }
@@ -102,7 +111,7 @@ class ScoreReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
       std::optional<std::string> expected;
       if (options_->has_expected_current_id()) expected = options_->expected_current_id();
       MIDLAYER_RETURN_IF_ERROR(
-          context_.selections->Promote(report.selection().id(), expected, options_->force(), call_->peer()).status());
+          context_.selections->Promote(report.selection().id(), expected, options_->force(), caller_).status());
     }
     report.mutable_selection()->set_promoted(report.selection().id() == context_.selections->InForce().id);
     return report;
@@ -188,6 +197,7 @@ class ScoreReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
 
   const ServiceContext& context_;
   grpc::CallbackServerContext* const call_;
+  const std::string caller_;
   std::atomic<int>* const runs_;
   WorkerPool* const pool_;
   const absl::Time start_ = absl::Now();
@@ -215,7 +225,9 @@ class ScoreReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ScoringServiceImpl::ScoreLayers(
     grpc::CallbackServerContext* call) {
-  auto* reactor = new ScoreReactor(context_, call, &runs_, &pool_);
+  absl::StatusOr<std::string> caller = context_.callers->Authorize(*call, Callers::Right::kUse);
+  if (!caller.ok()) return NewRefusal(context_, "ScoreLayers", caller.status());
+  auto* reactor = new ScoreReactor(context_, call, *std::move(caller), &runs_, &pool_);
   reactor->Start();
   return reactor;
 }

@@ -30,8 +30,10 @@ class SelectionServiceImpl final : public v1::SelectionService::CallbackService 
                                             v1::DeleteSelectionResponse* response) override;
 
  private:
-  grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* call, std::string_view method,
-                                   std::function<absl::Status()> work);
+  // caller: as Callers calls it.
+  using Work = std::function<absl::Status(const std::string& caller)>;
+  grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* call, std::string_view method, Callers::Right right,
+                                   Work work);
 
   const ServiceContext context_;
   WorkerPool pool_;

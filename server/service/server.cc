@@ -4,18 +4,28 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/base/status.h"
 
 namespace midlayer {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, const ServiceContext& context) {
+  MIDLAYER_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials,
+                            MakeServerCredentials(options.tls));
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   std::unique_ptr<Server> server(new Server(context));
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(options.listen, credentials, &port);
   builder.SetMaxReceiveMessageSize(options.max_message_bytes);
   // Two servers on one port would share its connections by chance; better to fail.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // Clients and load balancers may keep idle connections alive by pings; gRPC's own limit is one in five minutes.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  if (options.max_connection_age < absl::InfiniteDuration()) {
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                               static_cast<int>(absl::ToInt64Milliseconds(options.max_connection_age)));
+  }
   builder.RegisterService(&server->health_);
   builder.RegisterService(&server->embedding_);
   builder.RegisterService(&server->scoring_);
@@ -26,11 +36,38 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, co
         absl::StrCat("--listen: expected an address that can be listened on, found ", options.listen));
   }
   server->address_ = absl::StrCat(options.listen.substr(0, options.listen.rfind(':')), ":", port);
-  server->health_.SetServing("", true);
-  server->health_.SetServing(v1::EmbeddingService::service_full_name(), true);
-  server->health_.SetServing(v1::ScoringService::service_full_name(), true);
-  server->health_.SetServing(v1::SelectionService::service_full_name(), true);
+  server->TellHealth();
   return server;
+}
+
+absl::Status Server::health() const {
+  std::lock_guard lock(mutex_);
+  return draining_ ? absl::UnavailableError("the server is shutting down") : told_health_;
+}
+
+void Server::TellHealth() {
+  const bool serving = health().ok();
+  health_.SetServing("", serving);
+  for (const char* service : {v1::EmbeddingService::service_full_name(), v1::ScoringService::service_full_name(),
+                              v1::SelectionService::service_full_name()}) {
+    health_.SetServing(service, serving);
+  }
+}
+
+void Server::SetHealth(const absl::Status& health) {
+  {
+    std::lock_guard lock(mutex_);
+    told_health_ = health;
+  }
+  TellHealth();
+}
+
+void Server::StopBeingHealthy() {
+  {
+    std::lock_guard lock(mutex_);
+    draining_ = true;
+  }
+  TellHealth();
 }
 
 void Server::Shutdown(absl::Duration drain) {

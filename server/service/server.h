@@ -5,6 +5,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -12,6 +13,7 @@
 #include "server/service/health_service.h"
 #include "server/service/scoring_service.h"
 #include "server/service/selection_service.h"
+#include "server/service/tls.h"
 
 namespace midlayer {
 
@@ -21,22 +23,39 @@ class Server {
   struct Options {
     std::string listen = "127.0.0.1:50051";  // port 0: any free one
     int max_message_bytes = 64 << 20;        // of a request
+    TlsOptions tls;
+    // After so long a connection is told to end once its calls have, and clients connect again: so that a load balancer
+    // in front finds new servers. Spread by a tenth either way.
+    absl::Duration max_connection_age = absl::InfiniteDuration();
   };
 
-  // UNAVAILABLE where the address cannot be listened on. What `context` points to must outlive the server.
+  // UNAVAILABLE where the address cannot be listened on; errors of MakeServerCredentials(). What `context` points to
+  // must outlive the server.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const Options& options, const ServiceContext& context);
 
   // Host and port, the real one where port 0 was asked for.
   const std::string& address() const { return address_; }
 
-  // Health says NOT_SERVING, new calls are refused (UNAVAILABLE), calls under way go on; those that have not ended
+  // Health says NOT_SERVING while `health` is not OK, and nothing else changes.
+  void SetHealth(const absl::Status& health);
+  // Health says NOT_SERVING from now on; everything else goes on as before.
+  void StopBeingHealthy();
+  // OK, or why health says NOT_SERVING. Thread-safe, as the two above.
+  absl::Status health() const;
+  // The same, and new calls are refused (UNAVAILABLE), calls under way go on; those that have not ended
   // after `drain` are cancelled. Returns when no call is left.
   void Shutdown(absl::Duration drain);
 
  private:
   explicit Server(const ServiceContext& context) : embedding_(context), scoring_(context), selection_(context) {}
 
+  // Tells the service of health what mutex_ guards.
+  void TellHealth();
+
   HealthService health_;
+  mutable std::mutex mutex_;
+  absl::Status told_health_;  // guarded by mutex_
+  bool draining_ = false;     // guarded by mutex_
   EmbeddingServiceImpl embedding_;
   ScoringServiceImpl scoring_;
   SelectionServiceImpl selection_;

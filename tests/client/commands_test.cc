@@ -14,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/client/fake_server.h"
+#include "tests/weights/test_files.h"
 
 namespace midlayer::cli {
 namespace {
@@ -177,15 +178,15 @@ TEST_F(CommandsTest, NobodyListens) {
 }
 
 TEST_F(CommandsTest, InputFile) {
-  const std::string path = testing::TempDir() + "/midlayer_commands_test.jsonl";
-  std::ofstream(path) << "{\"text\":\"1\"}\n{\"text\":\"2\"}";
+  const TempDir directory;
+  const std::string path = directory.Write("texts.jsonl", "{\"text\":\"1\"}\n{\"text\":\"2\"}");
   options_.input = path;
   EXPECT_EQ(Embed(), kExitOk) << err_.str();
   EXPECT_THAT(Texts(), ElementsAre("1", "2"));
   std::remove(path.c_str());
   EXPECT_EQ(Embed(), kExitFailed);
   EXPECT_EQ(err_.str(), absl::StrCat("midlayer: cannot read ", path, ": No such file or directory\n"));
-  options_.input = testing::TempDir();
+  options_.input = directory.path();
   EXPECT_EQ(Embed(), kExitFailed);
   EXPECT_THAT(err_.str(), HasSubstr("Is a directory"));
 }

@@ -14,6 +14,7 @@
 #include "nlohmann/json.hpp"
 #include "server/base/text_width.h"
 #include "tests/client/sample_report.h"
+#include "tests/weights/test_files.h"
 
 namespace midlayer::cli {
 namespace {
@@ -87,15 +88,11 @@ class CompareTest : public testing::Test {
   }
 
   int Compare(CompareOptions options) {
-    const std::string a = testing::TempDir() + "/midlayer_compare_a.json";
-    const std::string b = testing::TempDir() + "/midlayer_compare_b.json";
-    std::ofstream(a) << ToJson(report_);
-    std::ofstream(b) << ToJson(other_);
+    const TempDir directory;
+    const std::string a = directory.Write("a.json", ToJson(report_));
+    const std::string b = directory.Write("b.json", ToJson(other_));
     options.paths = options.layers.empty() ? std::vector<std::string>{a, b} : std::vector<std::string>{a};
-    const int code = RunCompare(options, {.out = &out_, .err = &err_});
-    std::remove(a.c_str());
-    std::remove(b.c_str());
-    return code;
+    return RunCompare(options, {.out = &out_, .err = &err_});
   }
 
   v1::ScoreReport report_;

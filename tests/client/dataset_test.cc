@@ -12,6 +12,7 @@
 #include "client/cpp/csv_reader.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/weights/test_files.h"
 
 namespace midlayer::cli {
 namespace {
@@ -167,8 +168,9 @@ TEST(DatasetTest, LongLines) {
 }
 
 TEST(DatasetTest, PassagesOfASecondFile) {
-  const std::string queries = testing::TempDir() + "/midlayer_dataset_test.jsonl";
-  const std::string passages = testing::TempDir() + "/midlayer_dataset_test.csv";
+  const TempDir directory;
+  const std::string queries = directory.path() / "queries.jsonl";
+  const std::string passages = directory.path() / "passages.csv";
   std::ofstream(queries) << R"({"id":"q","text":"a","relevant":["1"]})" << "\n";
   std::ofstream(passages) << "id,text\n1,b\n2,c\n";
   EXPECT_THAT(ReadAll(**OpenDataset({.dataset = queries, .passages = passages}, {})),

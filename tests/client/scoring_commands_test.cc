@@ -14,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "tests/client/fake_server.h"
 #include "tests/client/sample_report.h"
+#include "tests/weights/test_files.h"
 
 namespace midlayer::cli {
 namespace {
@@ -102,7 +103,8 @@ TEST_F(ScoringCommandsTest, JsonReadsBackAsTheSameReport) {
 }
 
 TEST_F(ScoringCommandsTest, PageBesideTheOutput) {
-  options_.output.html = testing::TempDir() + "/midlayer_scoring_commands_test.html";
+  const TempDir directory;
+  options_.output.html = directory.path() / "report.html";
   options_.output.json = true;
   EXPECT_EQ(Score("a\n"), kExitOk);
   EXPECT_THAT(out_.str(), StartsWith("{"));

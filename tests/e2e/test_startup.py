@@ -48,7 +48,7 @@ class StartUp(harness.TestCase):
             self.assertRegex(server.block[0], r"^midlayer \d+\.\d+\.\d+$")
             facts = server.facts
             self.assertEqual(list(facts), ["model", "fingerprint", "layers", "width", "dtype", "device", "attention",
-                                           "pooling", "adapters", "head", "limits", "memory", "selections", "grpc", "metrics"])
+                                           "pooling", "adapters", "head", "limits", "memory", "selections", "security", "grpc", "metrics"])
             self.assertEqual(facts["model"], "bert (bert)")
             self.assertRegex(facts["fingerprint"], r"^[0-9a-f]{64}$")
             self.assertEqual((facts["layers"], facts["width"]), ("3", "32"))

@@ -153,6 +153,7 @@ class LiveServer {
                             {.engine = engine_.get(),
                              .selections = selections_.get(),
                              .scorer = scorer_.get(),
+                             .callers = &callers_,
                              .model = &model_.info,
                              .telemetry = &telemetry_,
                              .limits = options.limits,
@@ -221,6 +222,7 @@ class LiveServer {
   LoadedModel model_;
   Telemetry telemetry_;
   Gate gate_;
+  const Callers callers_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Scorer> scorer_;
   std::unique_ptr<Selections> selections_;

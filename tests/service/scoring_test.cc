@@ -14,6 +14,7 @@
 #include "absl/strings/str_split.h"
 #include "server/statistics/correlation.h"
 #include "tests/service/scoring_calls.h"
+#include "tests/weights/test_files.h"
 
 namespace midlayer {
 namespace {
@@ -318,8 +319,8 @@ TEST(ScoreLayersTest, EmbedIsAnsweredWhileARunIsUnderWay) {
 }
 
 TEST(ScoreLayersTest, DataSetsOnTheServerAreScoredByName) {
-  const std::filesystem::path directory = std::filesystem::path(testing::TempDir()) / "datasets";
-  std::filesystem::create_directories(directory);
+  const TempDir temporary;
+  const std::filesystem::path& directory = temporary.path();
   std::ofstream good(directory / "good.jsonl"), bad(directory / "bad.jsonl");
   for (const v1::Example& example : Texts(10))
     good << R"({"text": ")" << example.text() << R"(", "source": 1})" << "\n\n";

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "tests/service/scoring_calls.h"
+#include "tests/weights/test_files.h"
 
 namespace midlayer {
 namespace {
@@ -146,8 +147,8 @@ TEST_F(SelectionTest, ListsShowsAndDeletes) {
 }
 
 TEST_F(SelectionTest, ServersThatShareAStoreAnswerWithTheSameLayer) {
-  const std::filesystem::path directory = std::filesystem::path(testing::TempDir()) / "shared_store";
-  std::filesystem::remove_all(directory);
+  const TempDir temporary;
+  const std::filesystem::path directory = temporary.path() / "store";
   const LiveServer::Options options{.selection_store = "file:" + directory.string()};
   std::string id;
   {
@@ -164,8 +165,8 @@ TEST_F(SelectionTest, ServersThatShareAStoreAnswerWithTheSameLayer) {
 }
 
 TEST_F(SelectionTest, ASelectionOfALayerThatIsNotLoadedIsNotUsed) {
-  const std::filesystem::path directory = std::filesystem::path(testing::TempDir()) / "deep_store";
-  std::filesystem::remove_all(directory);
+  const TempDir temporary;
+  const std::filesystem::path directory = temporary.path() / "store";
   const std::string store = "file:" + directory.string();
   LiveServer full({.selection_store = store});
   const ScoreOutcome outcome =
