@@ -48,7 +48,7 @@ class Ending(harness.TestCase):
                 code, log = server.wait()
                 self.assertEqual(code, 0)
                 self.assertLess(time.monotonic() - start, 5)
-                self.assertIn(f"signal {int(number)}: no new calls", log)
+                self.assertIn(f"signal {int(number)}: not healthy any more", log)
                 self.assertIn("all calls have ended", log)
                 self.assertEqual(server.errors(), "")
 
