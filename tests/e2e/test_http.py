@@ -33,7 +33,7 @@ class Pages(harness.TestCase):
             self.assertEqual(len(names), len(set(names)), "each family once")
 
     def test_ready_until_it_is_told_to_stop(self):
-        with Server("bert", "--drain-delay", "3") as server:
+        with Server("bert", "--drain-delay", "8") as server:
             self.assertEqual(get(server, "/healthz"), (200, "text/plain; charset=utf-8", "ok\n"))
             self.assertEqual(get(server, "/readyz")[0], 200)
             self.assertEqual(get(server, "/nothing")[0], 404)
