@@ -2,13 +2,12 @@
 
 #include <grpcpp/support/client_interceptor.h>
 
-#include <fstream>
-#include <iterator>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "server/base/read_file.h"
 #include "server/base/status.h"
 
 namespace midlayer::cli {
@@ -43,21 +42,22 @@ class TokenInterceptorFactory final : public grpc::experimental::ClientIntercept
   const std::string authorization_;
 };
 
-absl::StatusOr<std::string> ReadFile(const char* flag, const std::string& path) {
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream) return absl::NotFoundError(absl::StrCat(flag, ": ", path, ": file not found or not readable"));
-  return std::string(std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>());
+// The error names the flag too.
+absl::StatusOr<std::string> ReadFileOf(const char* flag, const std::string& path) {
+  absl::StatusOr<std::string> text = ReadFile(path);
+  if (!text.ok()) return Annotate(text.status(), flag);
+  return text;
 }
 
 absl::StatusOr<std::string> ReadPem(const char* flag, const std::string& path) {
   if (path.empty()) return std::string();
-  MIDLAYER_ASSIGN_OR_RETURN(std::string text, ReadFile(flag, path));
+  MIDLAYER_ASSIGN_OR_RETURN(std::string text, ReadFileOf(flag, path));
   if (text.find("-----BEGIN ") != std::string::npos) return text;
   return absl::InvalidArgumentError(absl::StrCat(flag, ": ", path, ": expected PEM, found something else"));
 }
 
 absl::StatusOr<std::string> ReadToken(const std::string& path) {
-  MIDLAYER_ASSIGN_OR_RETURN(const std::string text, ReadFile("--bearer-token-file", path));
+  MIDLAYER_ASSIGN_OR_RETURN(const std::string text, ReadFileOf("--bearer-token-file", path));
   constexpr std::string_view kSpace = " \t\r\n";
   const size_t begin = text.find_first_not_of(kSpace);
   if (begin == std::string::npos) {

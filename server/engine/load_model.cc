@@ -2,11 +2,9 @@
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
 
-#include <fstream>
-#include <iterator>
-
 #include "absl/strings/str_cat.h"
 #include "server/base/digest.h"
+#include "server/base/read_file.h"
 #include "server/base/status.h"
 #include "server/engine/torch_runner.h"
 #include "server/models/device.h"
@@ -16,12 +14,6 @@
 namespace midlayer {
 
 namespace {
-
-absl::StatusOr<std::string> ReadFile(const std::filesystem::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) return absl::NotFoundError(absl::StrCat(file.string(), ": file not found or not readable"));
-  return std::string(std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>());
-}
 
 // Whatever changes a vector besides the weights. `dtype`: as LoadedDtype() says it.
 std::string BaseDigest(const ModelDescription& model, const std::string& tokenizer_json, const std::string& dtype,

@@ -1,18 +1,15 @@
 #include "server/models/config_reader.h"
 
 #include <cmath>
-#include <fstream>
-#include <iterator>
 
 #include "absl/strings/str_cat.h"
+#include "server/base/read_file.h"
 #include "server/base/status.h"
 
 namespace midlayer {
 
 absl::StatusOr<ConfigReader> ConfigReader::Open(const std::filesystem::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) return absl::NotFoundError(absl::StrCat(file.string(), ": file not found or not readable"));
-  std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+  MIDLAYER_ASSIGN_OR_RETURN(const std::string text, ReadFile(file));
   nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded())
     return absl::InvalidArgumentError(

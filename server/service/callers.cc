@@ -1,11 +1,11 @@
 #include "server/service/callers.h"
 
-#include <fstream>
 #include <iterator>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "server/base/read_file.h"
 #include "server/base/status.h"
 #include "spdlog/spdlog.h"
 
@@ -41,9 +41,7 @@ absl::StatusOr<std::unique_ptr<Callers>> Callers::Open(const std::string& file, 
 }
 
 absl::Status Callers::Read() {
-  std::ifstream stream(file_, std::ios::binary);
-  if (!stream) return absl::NotFoundError(absl::StrCat(file_, ": file not found or not readable"));
-  const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+  MIDLAYER_ASSIGN_OR_RETURN(const std::string text, ReadFile(file_));
   absl::StatusOr<TokenTable> table = TokenTable::Parse(text);
   if (!table.ok()) return Annotate(table.status(), file_);
   auto read = std::make_shared<const TokenTable>(*std::move(table));

@@ -3,9 +3,7 @@
 #include <prometheus/registry.h>
 
 #include <atomic>
-#include <fstream>
 #include <future>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <thread>
@@ -16,6 +14,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/engine/fake_model.h"
+#include "tests/engine/golden_tokenizer.h"
 #include "tests/engine/requests.h"
 
 namespace midlayer {
@@ -30,15 +29,6 @@ std::string TextNumber(size_t n) {
   static constexpr const char* kWords[] = {"the",    "layer", "model", "small", "server",
                                            "vector", "text",  "token", "last",  "middle"};
   return absl::StrCat(kWords[n / 100 % 10], " ", kWords[n / 10 % 10], " ", kWords[n % 10]);
-}
-
-const Tokenizer& GoldenTokenizer() {
-  static const std::unique_ptr<Tokenizer> tokenizer = [] {
-    std::ifstream stream(MIDLAYER_SOURCE_DIR "/tests/golden/models/bert/tokenizer.json", std::ios::binary);
-    const std::string json((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
-    return Tokenizer::Load(json, {.max_tokens = 66}).value();
-  }();
-  return *tokenizer;
 }
 
 std::vector<int32_t> IdsOf(const std::string& text) {

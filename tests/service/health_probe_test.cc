@@ -2,8 +2,6 @@
 #include "server/service/health_probe.h"
 
 #include <condition_variable>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -13,22 +11,17 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/engine/fake_model.h"
+#include "tests/engine/golden_tokenizer.h"
 
 namespace midlayer {
 namespace {
-
-std::unique_ptr<Tokenizer> GoldenTokenizer() {
-  std::ifstream stream(MIDLAYER_SOURCE_DIR "/tests/golden/models/bert/tokenizer.json", std::ios::binary);
-  const std::string json((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
-  return Tokenizer::Load(json, {.max_tokens = 66}).value();
-}
 
 class HealthProbeTest : public testing::Test {
  protected:
   HealthProbeTest() {
     std::vector<std::unique_ptr<Runner>> runners;
     runners.push_back(std::make_unique<FakeRunner>(&model_));
-    engine_ = std::make_unique<Engine>(Engine::Options(), tokenizer_.get(), std::move(runners), &telemetry_);
+    engine_ = std::make_unique<Engine>(Engine::Options(), &GoldenTokenizer(), std::move(runners), &telemetry_);
   }
   ~HealthProbeTest() override { model_.Open(); }
 
@@ -49,7 +42,6 @@ class HealthProbeTest : public testing::Test {
     return there ? reports_[n] : absl::UnknownError("nothing was reported");
   }
 
-  const std::unique_ptr<Tokenizer> tokenizer_ = GoldenTokenizer();
   FakeModel model_;
   Telemetry telemetry_;
   std::unique_ptr<Engine> engine_;
