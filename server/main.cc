@@ -253,7 +253,9 @@ int Main(int argc, char** argv) {
         server.SetHealth(health);
       });
   const Facts facts = StartUpFacts(flags, info, selections.store().name(), (*server)->address(), http.get());
-  const absl::StatusOr<std::shared_ptr<GpuMetrics>> gpus = GpuMetrics::Open();
+  // Asked for through the HTTP port only.
+  const absl::StatusOr<std::shared_ptr<GpuMetrics>> gpus =
+      http == nullptr ? std::shared_ptr<GpuMetrics>() : GpuMetrics::Open();
   if (http != nullptr) http->SetPages(Pages(telemetry, gpus.ok() ? *gpus : nullptr, **server, facts));
   PrintStartUp(flags, facts);
   if (!gpus.ok()) spdlog::info("no metrics of GPUs: {}", std::string(gpus.status().message()));

@@ -36,17 +36,21 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, co
         absl::StrCat("--listen: expected an address that can be listened on, found ", options.listen));
   }
   server->address_ = absl::StrCat(options.listen.substr(0, options.listen.rfind(':')), ":", port);
-  server->TellHealth();
+  server->SetHealth(absl::OkStatus());
   return server;
 }
 
 absl::Status Server::health() const {
   std::lock_guard lock(mutex_);
+  return HealthNow();
+}
+
+absl::Status Server::HealthNow() const {
   return draining_ ? absl::UnavailableError("the server is shutting down") : told_health_;
 }
 
 void Server::TellHealth() {
-  const bool serving = health().ok();
+  const bool serving = HealthNow().ok();
   health_.SetServing("", serving);
   for (const char* service : {v1::EmbeddingService::service_full_name(), v1::ScoringService::service_full_name(),
                               v1::SelectionService::service_full_name()}) {
@@ -55,18 +59,14 @@ void Server::TellHealth() {
 }
 
 void Server::SetHealth(const absl::Status& health) {
-  {
-    std::lock_guard lock(mutex_);
-    told_health_ = health;
-  }
+  std::lock_guard lock(mutex_);
+  told_health_ = health;
   TellHealth();
 }
 
 void Server::StopBeingHealthy() {
-  {
-    std::lock_guard lock(mutex_);
-    draining_ = true;
-  }
+  std::lock_guard lock(mutex_);
+  draining_ = true;
   TellHealth();
 }
 

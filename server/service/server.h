@@ -49,7 +49,8 @@ class Server {
  private:
   explicit Server(const ServiceContext& context) : embedding_(context), scoring_(context), selection_(context) {}
 
-  // Tells the service of health what mutex_ guards.
+  // mutex_ is held for both: what was told last is what is so.
+  absl::Status HealthNow() const;
   void TellHealth();
 
   HealthService health_;
