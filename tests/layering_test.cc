@@ -151,7 +151,7 @@ TEST(LayeringTest, WhatIsRefusedAndWhatIsNot) {
       {"server/models/transformer_load.cc", "ATen/ATen.h", false},
       {"server/models/device.cc", "c10/core/Device.h", false},
       {"server/engine/torch_runner.cc", "ATen/ATen.h", false},
-      {"server/engine/batch.cc", "client/cpp/names.h", true},
+      {"server/engine/batch.cc", "client/cli/names.h", true},
       {"server/engine/batch.cc", "../models/description.h", true},
       {"server/engine/batch.cc", "vector", false},
   };
