@@ -86,6 +86,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ConnectionOptio
   MIDLAYER_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ChannelCredentials> credentials, MakeCredentials(options));
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
+  if (!options.is_shared) arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   // $http_proxy is for the way out; a server on this machine is not reached through it.
   for (const std::string_view local : {"127.", "localhost", "[::1]", "unix:"}) {
     if (options.target.starts_with(local)) arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
