@@ -135,6 +135,17 @@ set_up_venv() {
   cp "$2" "$1/"
 }
 
+# The Python package, editable, with what its checks and tests take. Wheels are for the test that installs it where nothing is.
+set_up_python_client() {
+  set_up_venv .deps/python-client client/python/requirements-dev.txt
+  local pip=.deps/python-client/bin/pip
+  if [ ! -d .deps/python-client/wheels ]; then
+    $pip download --quiet --disable-pip-version-check --dest .deps/python-client/staging "grpcio>=1.66" "numpy>=1.24" "protobuf>=6.31.1,<8"
+    mv .deps/python-client/staging .deps/python-client/wheels
+  fi
+  $pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable client/python
+}
+
 [ "$(uname -m)" = x86_64 ] || fail "only x86-64 is supported so far, this is $(uname -m)"
 mkdir -p .deps/bin
 install_packages "${build_packages[@]}"
@@ -150,6 +161,7 @@ case "${1:-}" in
     set_up_promtool
     set_up_redis_server
     set_up_venv .deps/venv tests/e2e/requirements.txt
+    set_up_python_client
     ;;
   --bench)
     install_packages python3-venv
