@@ -1,10 +1,12 @@
 // midlayer-server: loads a model once and serves it until it is told to stop.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -35,6 +37,25 @@ namespace {
 
 constexpr int kExitFailed = 1;
 constexpr int kExitUnusable = 2;  // wrong flags, or a model that cannot be served
+
+// Whatever this process was started with: a closed standard output would be the number of the next file that is opened,
+// perhaps a connection, and the log would be written into it.
+void HoldStandardFiles() {
+  for (int file = open("/dev/null", O_RDWR); file >= 0; file = open("/dev/null", O_RDWR)) {
+    if (file > STDERR_FILENO) {
+      close(file);
+      return;
+    }
+  }
+}
+
+// Each connection is a file. Where they run out, gRPC takes no connection ever again; the soft limit is often 1024.
+void AllowManyFiles() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 int64_t ResidentMebibytes() {
   std::ifstream statm("/proc/self/statm");
@@ -173,6 +194,9 @@ int Fail(int code, const absl::Status& status) {
 }
 
 int Main(int argc, char** argv) {
+  HoldStandardFiles();
+  AllowManyFiles();
+  signal(SIGPIPE, SIG_IGN);  // who reads the log may go
   Flags flags;
   if (const std::optional<int> code = ParseFlags(argc, argv, &flags)) return *code;
   SetUpLog(flags.log_level, flags.log_format == "json" ? LogFormat::kJson : LogFormat::kText);
