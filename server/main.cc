@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <grpc/support/log.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 #include <signal.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <fstream>
 #include <map>
@@ -37,6 +39,15 @@ namespace {
 
 constexpr int kExitFailed = 1;
 constexpr int kExitUnusable = 2;  // wrong flags, or a model that cannot be served
+
+std::atomic<bool> serving = false;
+
+// What gRPC has to say stands in the log with the rest, and in its format. What keeps the server from starting is told
+// by ourselves.
+void LogForGrpc(gpr_log_func_args* line) {
+  const bool told = line->severity == GPR_LOG_SEVERITY_ERROR && serving;
+  spdlog::log(told ? spdlog::level::err : spdlog::level::debug, "gRPC: {}", line->message);
+}
 
 // Whatever this process was started with: a closed standard output would be the number of the next file that is opened,
 // perhaps a connection, and the log would be written into it.
@@ -200,6 +211,7 @@ int Main(int argc, char** argv) {
   Flags flags;
   if (const std::optional<int> code = ParseFlags(argc, argv, &flags)) return *code;
   SetUpLog(flags.log_level, flags.log_format == "json" ? LogFormat::kJson : LogFormat::kText);
+  gpr_set_log_function(&LogForGrpc);
   // protobuf would print to standard error what requests with strings that are not UTF-8 are answered with anyway.
   google::protobuf::SetLogHandler(nullptr);
   const StopSignals signals;
@@ -264,6 +276,7 @@ int Main(int argc, char** argv) {
       http == nullptr ? std::shared_ptr<GpuMetrics>() : GpuMetrics::Open();
   if (http != nullptr) http->SetPages(Pages(telemetry, gpus.ok() ? *gpus : nullptr, **server, facts));
   PrintStartUp(flags, facts);
+  serving = true;
   if (!gpus.ok()) spdlog::info("no metrics of GPUs: {}", std::string(gpus.status().message()));
 
   spdlog::info("signal {}: not healthy any more; new calls for {} s, then up to {} s for those under way",

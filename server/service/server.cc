@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "server/base/status.h"
+#include "server/base/why_not_listening.h"
 
 namespace midlayer {
 
@@ -51,8 +52,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, co
   builder.RegisterService(&server->selection_);
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr || port == 0) {
-    return absl::UnavailableError(
-        absl::StrCat("--listen: expected an address that can be listened on, found ", options.listen));
+    const std::string reason = WhyNotListening(options.listen);
+    return absl::UnavailableError(absl::StrCat("--listen: expected an address that can be listened on, found ",
+                                               options.listen, reason.empty() ? "" : " (", reason,
+                                               reason.empty() ? "" : ")"));
   }
   server->address_ = absl::StrCat(options.listen.substr(0, options.listen.rfind(':')), ":", port);
   server->SetHealth(absl::OkStatus());
