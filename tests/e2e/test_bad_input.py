@@ -56,6 +56,7 @@ class GrpcPort(harness.GrpcCase):
     def serve(self, *flags, **options):
         server = Server("bert", "--log-level", "debug", "--token-file", self.directory / "tokens", *flags, **options)
         self.addCleanup(server.close)
+        server.follow()
         return server
 
     def channel(self, server):
@@ -86,7 +87,7 @@ class GrpcPort(harness.GrpcCase):
         self.good(self.channel(server))
         code, log = server.stop()
         self.assertEqual(code, 0)
-        self.assertIn("debug Embed OK", log)
+        self.assertRegex(log, "debug .*Embed.* code=OK")
         for secret in (SECRET, TOKEN):
             self.assertNotIn(secret, log + server.errors())
 
@@ -148,6 +149,40 @@ class GrpcPort(harness.GrpcCase):
         self.assertLess(grown, 200)
         call.cancel()
         self.assertEqual(server.metric("midlayer_queue_texts"), 0)
+        self.lives(server)
+
+    def test_streams_without_end_leave_room_for_single_calls(self):
+        """More in streams than fits into the server at once: they wait, and single calls are neither refused nor kept waiting."""
+        server = self.serve("--max-waiting-texts", "256")
+        message = self.protos.EmbedStreamRequest(request=self.protos.EmbedRequest(texts=[SECRET] * 64, layer=3, dimensions=1))
+        over, answered = threading.Event(), [0] * 10
+
+        def stream(number, stub):
+            unanswered = threading.Semaphore(8)
+
+            def messages():
+                while not over.is_set():
+                    unanswered.acquire()
+                    yield message
+
+            for answer in stub.EmbedStream(messages(), metadata=[("authorization", f"Bearer {TOKEN}")]):
+                self.assertEqual(answer.WhichOneof("result"), "response")
+                answered[number] += 1
+                unanswered.release()
+
+        threads = [threading.Thread(target=stream, args=(number, self.services.EmbeddingServiceStub(self.channel(server))))
+                   for number in range(len(answered))]
+        for thread in threads:
+            thread.start()
+        try:
+            self.assertTrue(eventually(lambda: min(answered) > 1), answered)
+            single = self.channel(server)
+            took = sorted(self.good(single) for _ in range(50))
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join(harness.BOUND)
+        harness.figures(f"a single call beside {len(answered)} streams: {took[25] * 1e3:.0f} ms, at most {took[-1] * 1e3:.0f} ms")
         self.lives(server)
 
     def test_ten_thousand_idle_connections(self):
