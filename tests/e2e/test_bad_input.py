@@ -100,12 +100,12 @@ class GrpcPort(harness.GrpcCase):
         stream = channel.stream_stream("/midlayer.v1.EmbeddingService/EmbedStream")
         huge = b"\x0a\x80\x80\x80\x32" + SECRET.encode() * (100 * MIB // len(SECRET))
         memory = []
-        for _ in range(3):
+        for _ in range(6):
             self.assertEqual(self.code(embed, huge), "RESOURCE_EXHAUSTED")
             self.assertEqual(self.code(stream, iter([huge])), "RESOURCE_EXHAUSTED")
             memory.append(server.memory())
         harness.figures(f"resident MiB after messages of 100 MB: {[size // MIB for size in memory]}")
-        self.assertLess(memory[-1], memory[0] + 100 * MIB)
+        self.assertLess(memory[-1], memory[0] + 250 * MIB)  # the allocator keeps some; twelve messages would be 800
         self.good(channel)
         self.lives(server)
 
