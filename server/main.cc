@@ -17,6 +17,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -41,12 +42,17 @@ constexpr int kExitFailed = 1;
 constexpr int kExitUnusable = 2;  // wrong flags, or a model that cannot be served
 
 std::atomic<bool> serving = false;
+std::atomic<bool> deaf = false;  // gRPC takes no connection any more
 
 // What gRPC has to say stands in the log with the rest, and in its format. What keeps the server from starting is told
 // by ourselves.
 void LogForGrpc(gpr_log_func_args* line) {
   const bool told = line->severity == GPR_LOG_SEVERITY_ERROR && serving;
   spdlog::log(told ? spdlog::level::err : spdlog::level::debug, "gRPC: {}", line->message);
+  // In gRPC 1.51 one failure, mostly for want of files, is the end of the listener. It says so nowhere else.
+  if (std::string_view(line->message).starts_with("Failed accept4") && !deaf.exchange(true)) {
+    spdlog::error("no new connections are taken: start the server again, and allow it more files (ulimit -n)");
+  }
 }
 
 // Whatever this process was started with: a closed standard output would be the number of the next file that is opened,
@@ -170,10 +176,15 @@ std::map<std::string, HttpServer::Page> Pages(const Telemetry& telemetry, std::s
                                                                    std::make_shared<ProcessMetrics>()};
   if (gpus != nullptr) sources.push_back(std::move(gpus));
   return {{"/metrics", [sources] { return HttpAnswer{.type = "text/plain; version=0.0.4", .body = Metrics(sources)}; }},
-          {"/healthz", [] { return HttpAnswer{.body = "ok\n"}; }},
+          {"/healthz",
+           [] {
+             if (!deaf) return HttpAnswer{.body = "ok\n"};
+             return HttpAnswer{.status = 503, .body = "no new connections are taken\n"};
+           }},
           {"/readyz",
            [&server] {
-             const absl::Status health = server.health();
+             const absl::Status health =
+                 deaf ? absl::UnavailableError("no new connections are taken") : server.health();
              if (health.ok()) return HttpAnswer{.body = "ok\n"};
              return HttpAnswer{.status = 503, .body = absl::StrCat(health.message(), "\n")};
            }},
