@@ -11,6 +11,8 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.error
+import urllib.request
 
 import harness
 from harness import MODELS, SERVER, Server, eventually, require, run
@@ -66,11 +68,11 @@ class GrpcPort(harness.GrpcCase):
         self.addCleanup(channel.close)
         return channel
 
-    def good(self, channel):
+    def good(self, channel, timeout=harness.BOUND):
         """A good request. How long its answer took."""
         start = time.monotonic()
         answer = self.services.EmbeddingServiceStub(channel).Embed(
-            self.protos.EmbedRequest(texts=[SECRET], layer=1), timeout=harness.BOUND,
+            self.protos.EmbedRequest(texts=[SECRET], layer=1), timeout=timeout,
             metadata=[("authorization", f"Bearer {TOKEN}")])
         self.assertEqual(len(answer.embeddings[0].vectors[0].values), 32)
         return time.monotonic() - start
@@ -232,7 +234,7 @@ class GrpcPort(harness.GrpcCase):
         self.lives(server)
 
     def test_without_files_it_neither_spins_nor_dies(self):
-        """At the hard limit new connections wait, and those that are there are served."""
+        """At the hard limit those that are there are served; gRPC takes no others any more, and /healthz says so."""
         server = self.serve(files=(200, 200))
         channel = self.channel(server)
         self.good(channel)
@@ -246,7 +248,20 @@ class GrpcPort(harness.GrpcCase):
             self.good(channel)
         self.assertTrue(eventually(lambda: server.files() < 100))
         self.good(channel)
-        self.assertEqual(server.stop()[0], 0)
+        deaf = False
+        try:
+            self.good(self.channel(server), timeout=2)
+        except self.grpc.RpcError:
+            deaf = True
+        for page in ("healthz", "readyz"):
+            if deaf:
+                with self.assertRaises(urllib.error.HTTPError) as error:
+                    urllib.request.urlopen(server.facts["metrics"].replace("metrics", page), timeout=harness.BOUND)
+                self.assertEqual((error.exception.code, error.exception.read()), (503, b"no new connections are taken\n"))
+                error.exception.close()
+        code, log = server.stop()
+        self.assertEqual(code, 0)
+        self.assertEqual("no new connections are taken" in log, deaf, log)
 
     def test_other_protocols_are_hung_up_on(self):
         """HTTP/1.1, TLS, noise: the connection is ended, after nothing but the server's own HTTP/2 greeting."""
