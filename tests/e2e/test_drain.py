@@ -16,6 +16,7 @@ from harness import Server
 ROUNDS = int(os.environ.get("MIDLAYER_TEST_DRAIN_ROUNDS", "50"))
 UNARY, STREAMS = 6, 2  # clients of each kind
 DRAIN = 20             # seconds, far more than what is under way takes
+ENOUGH = 120           # seconds after which fewer rounds will do, on a machine that has something else to do
 
 
 class Load:
@@ -88,8 +89,10 @@ class Drain(harness.GrpcCase):
     def test_every_call_is_answered_or_refused(self):
         """SIGTERM at random moments: calls end with OK or UNAVAILABLE, never with CANCELLED, INTERNAL or half an answer."""
         moments = random.Random(1)
-        total, wrong, slowest = collections.Counter(), [], 0
-        for number in range(ROUNDS):
+        total, wrong, slowest, rounds = collections.Counter(), [], 0, 0
+        began = time.monotonic()
+        while rounds < ROUNDS and (rounds < ROUNDS / 10 or time.monotonic() - began < ENOUGH):
+            rounds += 1
             with Server("bert", "--drain-timeout", DRAIN, "--metrics-listen", "off") as server:
                 load = Load(server.address)
                 try:
@@ -105,13 +108,13 @@ class Drain(harness.GrpcCase):
                 self.assertEqual(code, 0, log)
                 self.assertIn("all calls have ended", log)
                 total += load.ends
-                wrong += [f"round {number}: {what}" for what in load.wrong]
+                wrong += [f"round {rounds}: {what}" for what in load.wrong]
         ends = ", ".join(f"{kind} {code} {count}" for (kind, code), count in sorted(total.items()))
-        harness.figures(f"{ROUNDS} drains, the slowest took {slowest:.2f} s: {ends}")
+        harness.figures(f"{rounds} drains, the slowest took {slowest:.2f} s: {ends}")
         self.assertLess(slowest, DRAIN)
         self.assertEqual(wrong, [], ends)
         for kind in ("unary", "stream"):
-            self.assertGreaterEqual(total[kind, "UNAVAILABLE"], ROUNDS, "a drain that refused nobody")
+            self.assertGreaterEqual(total[kind, "UNAVAILABLE"], rounds, "a drain that refused nobody")
 
     def test_health_says_so_before_calls_are_refused(self):
         """Watch tells NOT_SERVING while calls are still served, and ends with UNAVAILABLE."""
