@@ -175,7 +175,8 @@ void AddLimitFlags(CLI::App& app, Flags& flags) {
   group
       .Add("--max-waiting-texts", flags.engine.max_waiting.texts, "N",
            "Most texts inside the server at once. Beyond, requests are refused at once (RESOURCE_EXHAUSTED) and "
-           "streams are slowed down. More ride out longer bursts, at longer waits.")
+           "streams are slowed down; streams have at most three quarters of it. More ride out longer bursts, at longer "
+           "waits.")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 32).description(""));
   group
       .Add("--max-waiting-bytes", flags.engine.max_waiting.bytes, "N",

@@ -40,7 +40,8 @@ class Telemetry {
   void RequestEnded(std::string_view method, std::string_view code, double seconds);
   // An embedding request was answered; once for each of its outputs.
   void Embedded(int deepest_layer, std::string_view pooling, double seconds);
-  // Refused before any vector was computed: "queue_full", "deadline", "invalid".
+  // Refused before any vector was computed: "queue_full", "deadline", "invalid", "unauthorized"; of scoring also
+  // "score_runs" (too many at once) and "score_size".
   void Rejected(std::string_view reason);
 
   // Stages: how long a request was tokenized, how long a row waited for a batch, how long a batch was computed, and how

@@ -166,7 +166,7 @@ def test_kinds_of_examples(own: Client, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("examples", "options", "message"),
     [
-        (["a text"] * 3, {"criterion": "best"}, "criterion: expected auto"),
+        (["a text"] * 3, {"criterion": "best"}, "options.criterion: expected auto"),
         (
             ["a text"] * 3,
             {"mode": "reference-2023"},
