@@ -6,6 +6,7 @@
 #ifndef MIDLAYER_CLIENT_H_
 #define MIDLAYER_CLIENT_H_
 
+#include <concepts>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -72,7 +73,8 @@ class Client {
  public:
   // Does not wait for the server. What is wrong with `options` is the error of every call (see status()).
   explicit Client(const ClientOptions& options = {});
-  explicit Client(const std::string& target) : Client(ClientOptions{.target = target}) {}
+  // A template, so that Client({.target = ...}) is the one above.
+  explicit Client(const std::convertible_to<std::string> auto& target) : Client(ClientOptions{.target = target}) {}
   ~Client();
   // One that was moved from may only be destroyed, or assigned to.
   Client(Client&&) noexcept;
