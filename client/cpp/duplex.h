@@ -41,7 +41,8 @@ class Duplex final : public grpc::ClientBidiReactor<Request, Response> {
     stop_.reset();
     context_.TryCancel();
     std::unique_lock lock(mutex_);
-    if (has_answer_) Release();
+    is_abandoned_ = true;
+    if (has_answer_) Release();  // else the read that is under way does, whatever becomes of it
     changed_.wait(lock, [this] { return end_.has_value(); });
   }
 
@@ -102,7 +103,7 @@ class Duplex final : public grpc::ClientBidiReactor<Request, Response> {
   void OnReadDone(bool ok) override {
     const std::lock_guard lock(mutex_);
     has_answer_ = ok;
-    if (!ok) Release();
+    if (!ok || is_abandoned_) Release();
     changed_.notify_all();
   }
 
@@ -147,8 +148,9 @@ class Duplex final : public grpc::ClientBidiReactor<Request, Response> {
   // Guarded by mutex_, but for what an operation of gRPC is at work on.
   std::deque<Request> outgoing_;  // the first one is being written
   Response incoming_;
-  bool has_answer_ = false;   // in incoming_, and nothing is being read
-  bool is_finished_ = false;  // no more messages will be queued
+  bool has_answer_ = false;    // in incoming_, and nothing is being read
+  bool is_finished_ = false;   // no more messages will be queued
+  bool is_abandoned_ = false;  // no more answers will be taken
   bool is_writable_ = true;
   std::optional<grpc::Status> end_;
 

@@ -116,8 +116,8 @@ TEST_F(ClientTest, TheCallerStopsACallFromAnotherThread) {
   for (const std::vector<std::string>& texts : inputs) {
     std::stop_source stop;
     // Stopped while the server is at work on it.
-    server_.service().set_script([&](int, grpc::ServerContext*) {
-      stop.request_stop();
+    server_.service().set_script([stop](int, grpc::ServerContext*) {
+      std::stop_source(stop).request_stop();
       return grpc::Status::OK;
     });
     EXPECT_EQ(client_.Embed(texts, {}, {.stop = stop.get_token()}).status(),
