@@ -14,8 +14,8 @@ namespace midlayer {
 // A certificate and its key, as PEM too.
 class Identity {
  public:
-  // Signed by `issuer`, null: by itself, and then a root. `name` becomes its common name and its only host name.
-  Identity(const std::string& name, const Identity* issuer)
+  // Signed by `issuer` for `host` ("IP:127.0.0.1"), or a root, signed by itself.
+  explicit Identity(const std::string& name, const Identity* issuer = nullptr, const char* host = "DNS:nobody.test")
       : key_(EVP_EC_gen("P-256"), &EVP_PKEY_free), certificate_(X509_new(), &X509_free) {
     static long serial = 1;
     X509* certificate = certificate_.get();
@@ -31,7 +31,7 @@ class Identity {
     if (issuer == nullptr) {
       Extend(NID_basic_constraints, "critical,CA:TRUE");
     } else {
-      Extend(NID_subject_alt_name, ("DNS:" + name).c_str());
+      Extend(NID_subject_alt_name, host);
     }
     X509_sign(certificate, signer.key_.get(), EVP_sha256());
   }

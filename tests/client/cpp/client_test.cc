@@ -193,9 +193,9 @@ TEST(ClientLifeTest, TwoServersTakeTurnsAndOneMayDie) {
   }
 }
 
-TEST(ClientLifeTest, ANameIsResolved) {
-  ScriptedServer server;
-  Client client("dns:///localhost:" + std::to_string(server.port()));
+TEST(ClientLifeTest, ATargetMayHaveAScheme) {
+  const ScriptedServer server;
+  Client client("dns:///" + server.target());  // no name: Debian's c-ares leaks that of localhost
   EXPECT_TRUE(client.GetModel().ok());
 }
 

@@ -22,12 +22,13 @@ using ::testing::Not;
 constexpr char kToken[] = "a-secret-0123456789";
 
 const Identity& Root() {
-  static const Identity root("root", nullptr);
+  static const Identity root("root");
   return root;
 }
 
-std::shared_ptr<grpc::ServerCredentials> ServerCredentials(bool is_mutual) {
-  static const Identity server("localhost", &Root());
+// Those of a server with a certificate for `host`.
+std::shared_ptr<grpc::ServerCredentials> ServerCredentials(bool is_mutual, const char* host = "IP:127.0.0.1") {
+  const Identity server("server", &Root(), host);
   grpc::SslServerCredentialsOptions options(is_mutual ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
                                                       : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
   options.pem_root_certs = Root().certificate();
@@ -36,8 +37,8 @@ std::shared_ptr<grpc::ServerCredentials> ServerCredentials(bool is_mutual) {
 }
 
 // One call over TLS.
-absl::Status Call(const ScriptedServer& server, const Tls& tls, const std::string& host = "localhost") {
-  Client client({.target = host + ":" + std::to_string(server.port()), .tls = tls, .max_attempts = 1});
+absl::Status Call(const ScriptedServer& server, const Tls& tls) {
+  Client client({.target = server.target(), .tls = tls, .max_attempts = 1});
   return client.GetModel().status();
 }
 
@@ -64,7 +65,7 @@ TEST(TlsTest, ARootOfOnesOwnAsTextAndAsFile) {
 
 TEST(TlsTest, AWrongRootIsToldApartFromAServerThatIsNotThere) {
   const ScriptedServer server(0, ServerCredentials(false));
-  const Identity other("other", nullptr);
+  const Identity other("other");
   for (const Tls& tls : {Tls{.ca = {.text = other.certificate()}}, Tls{}}) {
     const absl::Status status = Call(server, tls);
     EXPECT_TRUE(absl::IsUnavailable(status)) << status;
@@ -74,15 +75,15 @@ TEST(TlsTest, AWrongRootIsToldApartFromAServerThatIsNotThere) {
 }
 
 TEST(TlsTest, TheNameInTheCertificate) {
-  const ScriptedServer server(0, ServerCredentials(false));
+  const ScriptedServer server(0, ServerCredentials(false, "DNS:midlayer.test"));
   const TextOrFile ca{.text = Root().certificate()};
-  EXPECT_TRUE(absl::IsUnavailable(Call(server, {.ca = ca}, "127.0.0.1")));
-  EXPECT_EQ(Call(server, {.ca = ca, .server_name = "localhost"}, "127.0.0.1"), absl::OkStatus());
+  EXPECT_TRUE(absl::IsUnavailable(Call(server, {.ca = ca})));
+  EXPECT_EQ(Call(server, {.ca = ca, .server_name = "midlayer.test"}), absl::OkStatus());
 }
 
 TEST(TlsTest, MutualTls) {
   const ScriptedServer server(0, ServerCredentials(true));
-  const Identity client("client", &Root()), root("other", nullptr), stranger("client", &root);
+  const Identity client("client", &Root()), root("other"), stranger("client", &root);
   const TextOrFile ca{.text = Root().certificate()};
   const File key("client.key", client.key());
   EXPECT_EQ(Call(server, {.ca = ca, .certificate = {.text = client.certificate()}, .key = {.file = key.path()}}),
@@ -131,9 +132,8 @@ TEST(TokenTest, GoesWithEveryCallPlainAndEncrypted) {
     EXPECT_EQ(plain.service().metadata("authorization"), std::string("Bearer ") + kToken);
   }
   ScriptedServer encrypted(0, ServerCredentials(false));
-  Client client({.target = "localhost:" + std::to_string(encrypted.port()),
-                 .tls = Tls{.ca = {.text = Root().certificate()}},
-                 .token = {.text = kToken}});
+  Client client(
+      {.target = encrypted.target(), .tls = Tls{.ca = {.text = Root().certificate()}}, .token = {.text = kToken}});
   int taken = 0;
   const auto next_text = [&] { return taken++ == 0 ? std::optional<std::string>("x") : std::nullopt; };
   ASSERT_TRUE(client.EmbedStream(next_text, [](const Embeddings&) { return absl::OkStatus(); }).ok());
