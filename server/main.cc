@@ -4,7 +4,6 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 #include <signal.h>
-#include <spdlog/pattern_formatter.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -21,6 +20,7 @@
 #include "absl/time/clock.h"
 #include "google/protobuf/stubs/logging.h"
 #include "nlohmann/json.hpp"
+#include "server/base/log.h"
 #include "server/base/status.h"
 #include "server/base/version.h"
 #include "server/flags.h"
@@ -35,28 +35,6 @@ namespace {
 
 constexpr int kExitFailed = 1;
 constexpr int kExitUnusable = 2;  // wrong flags, or a model that cannot be served
-
-// The message as a JSON string, for %J of a pattern.
-class JsonMessage final : public spdlog::custom_flag_formatter {
- public:
-  void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& line) override {
-    const std::string quoted = nlohmann::json(std::string(message.payload.begin(), message.payload.end()))
-                                   .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    line.append(quoted.data(), quoted.data() + quoted.size());
-  }
-  std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<JsonMessage>(); }
-};
-
-void SetUpLog(const Flags& flags) {
-  spdlog::set_level(spdlog::level::from_str(flags.log_level));
-  auto formatter = std::make_unique<spdlog::pattern_formatter>();
-  formatter->add_flag<JsonMessage>('J').set_pattern(
-      flags.log_format == "json" ? R"({"time":"%Y-%m-%dT%H:%M:%S.%f%z","level":"%l","message":%J})"
-                                 : "%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
-  spdlog::set_formatter(std::move(formatter));
-  // protobuf would print to standard error what requests with strings that are not UTF-8 are answered with anyway.
-  google::protobuf::SetLogHandler(nullptr);
-}
 
 int64_t ResidentMebibytes() {
   std::ifstream statm("/proc/self/statm");
@@ -197,7 +175,9 @@ int Fail(int code, const absl::Status& status) {
 int Main(int argc, char** argv) {
   Flags flags;
   if (const std::optional<int> code = ParseFlags(argc, argv, &flags)) return *code;
-  SetUpLog(flags);
+  SetUpLog(flags.log_level, flags.log_format == "json" ? LogFormat::kJson : LogFormat::kText);
+  // protobuf would print to standard error what requests with strings that are not UTF-8 are answered with anyway.
+  google::protobuf::SetLogHandler(nullptr);
   const StopSignals signals;
   if (flags.trim_to_selection) {
     flags.load.enough_layers = [&flags](const std::string& fingerprint) { return PromotedLayer(flags, fingerprint); };
@@ -223,6 +203,8 @@ int Main(int argc, char** argv) {
     http = *std::move(opened);
   }
 
+  flags.limits.max_message_bytes = flags.server.max_message_bytes;
+  flags.limits.max_waiting_texts = flags.engine.max_waiting.texts;
   flags.engine.include_prompt = info.description.include_prompt;
   absl::StatusOr<std::vector<std::unique_ptr<Runner>>> runners =
       MakeTorchRunners(model->replicas, flags.streams, &telemetry);

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 build_packages=(ca-certificates cmake g++ ninja-build pkg-config python3-pip python3-setuptools python3-wheel libabsl-dev
   libboost-math-dev libcli11-dev libgmock-dev libgrpc++-dev libgtest-dev libprotobuf-dev libre2-dev libspdlog-dev libssl-dev
   libcivetweb-dev libutf8proc-dev nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc)
-test_packages=(clang-format-19 openssl python3-venv redis-tools)
+test_packages=(clang-format-19 fish openssl python3-venv redis-tools zsh)
 oldest_cargo=1.85
 oldest_go=1.25
 
@@ -135,6 +135,17 @@ set_up_venv() {
   cp "$2" "$1/"
 }
 
+# The Python package, editable, with what its checks and tests take. Wheels are for the test that installs it where nothing is.
+set_up_python_client() {
+  set_up_venv .deps/python-client client/python/requirements-dev.txt
+  local pip=.deps/python-client/bin/pip
+  if [ ! -d .deps/python-client/wheels ]; then
+    $pip download --quiet --disable-pip-version-check --dest .deps/python-client/staging "grpcio>=1.66" "numpy>=1.24" "protobuf>=6.31.1,<8"
+    mv .deps/python-client/staging .deps/python-client/wheels
+  fi
+  $pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable client/python
+}
+
 [ "$(uname -m)" = x86_64 ] || fail "only x86-64 is supported so far, this is $(uname -m)"
 mkdir -p .deps/bin
 install_packages "${build_packages[@]}"
@@ -150,6 +161,7 @@ case "${1:-}" in
     set_up_promtool
     set_up_redis_server
     set_up_venv .deps/venv tests/e2e/requirements.txt
+    set_up_python_client
     ;;
   --bench)
     install_packages python3-venv

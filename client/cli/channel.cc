@@ -27,7 +27,10 @@ absl::Status WithFlags(const absl::Status& status) {
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ConnectionOptions& options) {
   // A command is tried once: it says at once why it fails, and a shell can call it again.
-  ClientOptions client{.target = options.target, .token = {.file = options.token_file}, .max_attempts = 1};
+  ClientOptions client{.target = options.target,
+                       .token = {.file = options.token_file},
+                       .max_attempts = 1,
+                       .is_shared = options.is_shared};
   const bool has_files = !options.tls_ca.empty() || !options.tls_certificate.empty() || !options.tls_key.empty();
   if (options.tls || has_files) {
     client.tls = Tls{.ca = {.file = options.tls_ca},

@@ -28,6 +28,7 @@ struct ConnectionOptions {
   std::string tls_certificate;  // PEM file of the client's certificate, where the server asks for one; with its key
   std::string tls_key;
   std::string token_file;  // whose first word is sent as bearer token; empty: none
+  bool is_shared = true;   // connections to the same target are one, as gRPC has it; else each is one of its own
 };
 
 // Cancels a call when the user wants to stop, or when an armed wait takes too long. Thread-safe.

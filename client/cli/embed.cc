@@ -82,12 +82,7 @@ EmbedRun::EmbedRun(const EmbedOptions& options, Connection* connection, const Co
       request_(MakeRequest(options.text)),
       writer_(MakeWriter(options.format, console.out, console.out_is_seekable)),
       progress_(console.err, console.show_progress) {
-  const OutputOptions& output = options.output;
-  if (output.layer.has_value()) request_.set_layer(*output.layer);
-  request_.set_pooling(output.pooling);
-  request_.set_state(output.state);
-  request_.set_normalize(output.normalize);
-  request_.set_dimensions(output.dimensions);
+  SetOutput(options.output, &request_);
 }
 
 void EmbedRun::Say(absl::string_view message) {

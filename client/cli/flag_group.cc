@@ -1,6 +1,10 @@
 #include "client/cli/flag_group.h"
 
+#include <cstdint>
+#include <optional>
+
 #include "absl/strings/numbers.h"
+#include "client/cli/request_options.h"
 
 namespace midlayer::cli {
 namespace {
@@ -14,6 +18,11 @@ std::string CheckSeconds(const std::string& text) {
 }
 
 }  // namespace
+
+std::string CheckLayer(const std::string& text) {
+  std::optional<int32_t> unused;
+  return ParseLayer(text, &unused) ? "" : absl::StrCat("expected a number or \"selected\", found \"", text, "\"");
+}
 
 void AddSwitch(CLI::App* command, const std::string& group, const std::string& flag, bool& value,
                const std::string& help) {

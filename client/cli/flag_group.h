@@ -57,6 +57,9 @@ class Group {
 void AddSwitch(CLI::App* command, const std::string& group, const std::string& flag, bool& value,
                const std::string& help);
 
+// What is wrong with a value of --layer; empty for nothing.
+std::string CheckLayer(const std::string& text);
+
 // How the server is reached.
 void AddConnectionFlags(CLI::App* command, ConnectionOptions& options);
 

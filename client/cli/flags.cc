@@ -8,6 +8,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "client/cli/bench_flags.h"
+#include "client/cli/completion.h"
 #include "client/cli/flag_group.h"
 #include "client/cli/names.h"
 #include "client/cli/scoring_flags.h"
@@ -46,11 +48,6 @@ constexpr char kLayerHelp[] =
     "the server computes no block above it. \"selected\": the layer that was promoted on the server, else the "
     "last.";
 
-std::string CheckLayer(const std::string& text) {
-  std::optional<int32_t> unused;
-  return ParseLayer(text, &unused) ? "" : absl::StrCat("expected a number or \"selected\", found \"", text, "\"");
-}
-
 // CLI11 2.1 takes some arguments apart: "[a, b]" would become two texts, "--prompt=" would take the next argument for
 // its value, and after a first text "--" would end the command. So such arguments are marked before, and unmarked
 // after.
@@ -80,6 +77,8 @@ class Parser {
   CLI::App& app() { return app_; }
   // After the parser has succeeded. `wrong` stays empty where the flags fit together.
   Command Take(std::string* wrong);
+  // What `midlayer completion` prints; empty for other commands.
+  std::string Completion() const { return completion_->parsed() ? CompletionScript(app_, shell_) : ""; }
 
  private:
   void AddText(CLI::App* command, TextOptions& options);
@@ -88,6 +87,7 @@ class Parser {
   void AddSimilarity();
   void AddInfo();
   void AddHealth();
+  void AddCompletion();
   Command TakeEmbed(std::string* wrong);
   Command TakeSimilarity(std::string* wrong);
 
@@ -105,7 +105,10 @@ class Parser {
   CLI::Option* similarity_texts_ = nullptr;
   InfoOptions info_options_;
   HealthOptions health_options_;
+  CLI::App* completion_ = nullptr;
+  Shell shell_ = Shell::kBash;
   ScoringFlags scoring_{&app_};
+  BenchFlags bench_{&app_};
 };
 
 Parser::Parser() {
@@ -119,6 +122,8 @@ Parser::Parser() {
   scoring_.AddCommands();
   AddInfo();
   AddHealth();
+  bench_.AddCommand();
+  AddCompletion();
   for (CLI::App* command : app_.get_subcommands({})) {
     command->footer(kCommandFooter);
     for (CLI::App* action : command->get_subcommands({})) action->footer(kCommandFooter);
@@ -245,6 +250,20 @@ void Parser::AddHealth() {
   AddConnectionFlags(health, health_options_.connection);
 }
 
+void Parser::AddCompletion() {
+  completion_ =
+      app_.add_subcommand("completion",
+                          "Prints what a shell needs to complete midlayer's commands, flags and their values.\n"
+                          "\n"
+                          "  bash   midlayer completion bash > ~/.local/share/bash-completion/completions/midlayer\n"
+                          "  zsh    midlayer completion zsh > \"${fpath[1]}/_midlayer\"\n"
+                          "  fish   midlayer completion fish > ~/.config/fish/completions/midlayer.fish");
+  static const std::map<std::string, Shell> kShells = {
+      {"bash", Shell::kBash}, {"zsh", Shell::kZsh}, {"fish", Shell::kFish}};
+  CLI::Option* shell = completion_->add_option("SHELL", shell_, "The shell.")->required();
+  Group::SetWords(shell, kShells);
+}
+
 Command Parser::TakeEmbed(std::string* wrong) {
   EmbedOptions& options = embed_options_;
   options.texts = Unmark(embed_texts_->results());
@@ -284,6 +303,8 @@ Command Parser::Take(std::string* wrong) {
   if (command == embed_) return TakeEmbed(wrong);
   if (command == similarity_) return TakeSimilarity(wrong);
   if (command == info_) return info_options_;
+  if (command == bench_.command()) return bench_.Take(wrong);
+  if (command == completion_) return int{kExitOk};
   if (std::optional<ScoringCommand> scoring = scoring_.Take(command, wrong)) {
     return std::visit([](auto& options) -> Command { return std::move(options); }, *scoring);
   }
@@ -310,6 +331,7 @@ Command ParseCommand(std::vector<std::string> arguments, std::ostream& out, std:
   std::ranges::reverse(arguments);  // as CLI11 takes them
   try {
     parser.app().parse(std::move(arguments));
+    out << parser.Completion();
     command = parser.Take(&wrong);
   } catch (const CLI::Success& success) {  // help and version
     parser.app().exit(success, out, err);

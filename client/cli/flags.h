@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "client/cli/bench.h"
 #include "client/cli/compare.h"
 #include "client/cli/embed.h"
 #include "client/cli/health.h"
@@ -19,7 +20,7 @@ namespace midlayer::cli {
 
 // What the command line asks for: a command with its options, or an exit code where all is said already.
 using Command = std::variant<int, EmbedOptions, SimilarityOptions, InfoOptions, HealthOptions, ScoreOptions,
-                             ReportOptions, SelectionsOptions, CompareOptions>;
+                             ReportOptions, SelectionsOptions, CompareOptions, BenchOptions>;
 
 // Parses the arguments (without the program's name) and the environment variables MIDLAYER_…. Help and version go to
 // `out`, and the exit code is kExitOk; what is wrong goes to `err` in one line, and it is kExitUsage.

@@ -61,6 +61,7 @@ struct Runner {
   int operator()(const ReportOptions& options) const { return RunReport(options, console); }
   int operator()(const SelectionsOptions& options) const { return RunSelections(options, console); }
   int operator()(const CompareOptions& options) const { return RunCompare(options, console); }
+  int operator()(const BenchOptions& options) const { return RunBench(options, console); }
 };
 
 int Main(std::vector<std::string> arguments) {

@@ -12,6 +12,14 @@ v1::EmbedRequest MakeRequest(const TextOptions& options) {
   return request;
 }
 
+void SetOutput(const OutputOptions& output, v1::EmbedRequest* request) {
+  if (output.layer.has_value()) request->set_layer(*output.layer);
+  request->set_pooling(output.pooling);
+  request->set_state(output.state);
+  request->set_normalize(output.normalize);
+  request->set_dimensions(output.dimensions);
+}
+
 bool ParseLayer(const std::string& text, std::optional<int32_t>* layer) {
   layer->reset();
   if (text == "selected") return true;

@@ -29,6 +29,9 @@ struct OutputOptions {
 // A request without texts and outputs.
 v1::EmbedRequest MakeRequest(const TextOptions& options);
 
+// Sets the fields that stand for the one output of `request`.
+void SetOutput(const OutputOptions& output, v1::EmbedRequest* request);
+
 // The layer that "--layer" names: nothing for "selected". False where `text` is neither that nor a number.
 bool ParseLayer(const std::string& text, std::optional<int32_t>* layer);
 

@@ -62,7 +62,7 @@ absl::Status AddNamed(const std::string& name, const Dataset& dataset, std::set<
   if (const Metric* metric = FindMetric(name); metric != nullptr) {
     if (!Allows(dataset, metric->group)) {
       return absl::InvalidArgumentError(
-          absl::StrCat("metrics: ", name, ": expected ", Needs(metric->group), ", found none"));
+          absl::StrCat("options.metrics: ", name, ": expected ", Needs(metric->group), ", found none"));
     }
     wanted.insert(metric);
     return absl::OkStatus();
@@ -70,7 +70,7 @@ absl::Status AddNamed(const std::string& name, const Dataset& dataset, std::set<
   const auto group = Groups().find(name);
   if (group == Groups().end() && name != "all") {
     return absl::InvalidArgumentError(
-        absl::StrCat("metrics: expected all, ",
+        absl::StrCat("options.metrics: expected all, ",
                      absl::StrJoin(Groups(), ", ", [](std::string* out, const auto& g) { out->append(g.first); }), ", ",
                      absl::StrJoin(AllMetrics(), ", ", [](std::string* out, const Metric& m) { out->append(m.name); }),
                      ", found ", name));
@@ -84,14 +84,14 @@ absl::Status AddNamed(const std::string& name, const Dataset& dataset, std::set<
   }
   if (any) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat("metrics: ", name, ": expected ", Needs(*group->second.rbegin()), ", found none"));
+      absl::StrCat("options.metrics: ", name, ": expected ", Needs(*group->second.rbegin()), ", found none"));
 }
 
 absl::StatusOr<std::vector<const Metric*>> WantedMetrics(const ScoreTask& task, const Dataset& dataset) {
   std::set<const Metric*> wanted;
   for (const std::string& name : task.metrics) MIDLAYER_RETURN_IF_ERROR(AddNamed(name, dataset, wanted));
   for (const Criterion::Term& term : task.criterion.terms) {
-    MIDLAYER_RETURN_IF_ERROR(Annotate(AddNamed(std::string(term.metric->name), dataset, wanted), "criterion"));
+    MIDLAYER_RETURN_IF_ERROR(Annotate(AddNamed(std::string(term.metric->name), dataset, wanted), "options.criterion"));
   }
   if (task.criterion.text == "valley") wanted.insert(FindMetric("prompt_entropy"));
   if (task.metrics.empty()) {

@@ -24,7 +24,8 @@ namespace midlayer {
 
 namespace {
 
-constexpr uint64_t kChunkBytes = 64 << 20;  // of the states of one chunk; a single text may take more
+constexpr double kSecondsBeforeAnEstimate = 1;  // of the time left
+constexpr uint64_t kChunkBytes = 64 << 20;      // of the states of one chunk; a single text may take more
 
 double SecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -219,8 +220,9 @@ class Run {
   void Report(const char* stage, uint64_t done, uint64_t total) {
     if (stage != stage_) stage_start_ = std::chrono::steady_clock::now();
     stage_ = stage;
-    const double left =
-        done == 0 ? 0 : SecondsSince(stage_start_) * static_cast<double>(total - done) / static_cast<double>(done);
+    const double elapsed = SecondsSince(stage_start_);
+    const bool known = done > 0 && elapsed >= kSecondsBeforeAnEstimate;
+    const double left = known ? elapsed * static_cast<double>(total - done) / static_cast<double>(done) : 0;
     watch_.progress({.stage = stage, .done = done, .total = total, .remaining_seconds = left});
   }
 

@@ -172,7 +172,7 @@ bool HasValley(const Curve& entropy) {
 absl::StatusOr<Choice> ByValley(absl::Span<const Curve> curves, const ModelTraits& model) {
   const Curve* entropy = CurveOf(curves, "prompt_entropy");
   if (entropy == nullptr) {
-    return absl::FailedPreconditionError("criterion: valley needs prompt_entropy, which was not measured");
+    return absl::FailedPreconditionError("options.criterion: valley needs prompt_entropy, which was not measured");
   }
   const bool whole = model.max_layer == model.layers;
   if (whole && model.layers >= kDeep && HasValley(*entropy)) {
@@ -208,7 +208,8 @@ absl::StatusOr<Choice> Auto(absl::Span<const Curve> curves, const ModelTraits& m
   const Metric* decider = AutoDecider([&](std::string_view name) { return CurveOf(curves, name) != nullptr; });
   if (decider != nullptr) return ByEvidence(*CurveOf(curves, decider->name), curves, model);
   const Curve* strongest = Strongest(curves);
-  if (strongest == nullptr) return absl::FailedPreconditionError("criterion: no metric is defined for any layer");
+  if (strongest == nullptr)
+    return absl::FailedPreconditionError("options.criterion: no metric is defined for any layer");
   if (strongest->metric->evidence() != Evidence::kSpectral) return ByEvidence(*strongest, curves, model);
   if (model.pooled_last_layer_was_trained && model.max_layer == model.layers) {
     Choice choice = KeepLast(*strongest, model.layers, "spectra alone are no evidence against it");
@@ -220,7 +221,7 @@ absl::StatusOr<Choice> Auto(absl::Span<const Curve> curves, const ModelTraits& m
 
 absl::Status NotMeasured(const Metric& metric) {
   return absl::FailedPreconditionError(
-      absl::StrCat("criterion: ", ToAbsl(metric.name), " was not measured, or is defined for no layer"));
+      absl::StrCat("options.criterion: ", ToAbsl(metric.name), " was not measured, or is defined for no layer"));
 }
 
 // The curves of a weighted rank under one pooling (metrics of tokens count for all), and the sums of ranks by layer.
@@ -271,7 +272,7 @@ absl::StatusOr<Choice> ByRanks(const Criterion& criterion, absl::Span<const Curv
     layer = lowest;
   }
   if (std::isinf(best.sums[layer]))
-    return absl::FailedPreconditionError("criterion: no layer has a value of every metric");
+    return absl::FailedPreconditionError("options.criterion: no layer has a value of every metric");
   double weights = 0;
   Evidence weakest = Evidence::kTask;
   for (const Criterion::Term& term : criterion.terms) {

@@ -17,7 +17,7 @@ absl::Status Unknown(std::string_view found) {
   const std::string names =
       absl::StrJoin(AllMetrics(), ", ", [](std::string* out, const Metric& m) { out->append(m.name); });
   return absl::InvalidArgumentError(
-      absl::StrCat("criterion: expected auto, valley, or METRIC[:min|:max][=WEIGHT] with a METRIC of ", names,
+      absl::StrCat("options.criterion: expected auto, valley, or METRIC[:min|:max][=WEIGHT] with a METRIC of ", names,
                    ", found ", ToAbsl(found)));
 }
 
@@ -28,7 +28,7 @@ absl::StatusOr<Criterion::Term> ParseTerm(std::string_view text) {
     const std::string_view weight = name.substr(equals + 1);
     if (!absl::SimpleAtod(ToAbsl(weight), &term.weight) || !std::isfinite(term.weight) || term.weight <= 0) {
       return absl::InvalidArgumentError(
-          absl::StrCat("criterion: expected a weight above 0 behind =, found ", ToAbsl(text)));
+          absl::StrCat("options.criterion: expected a weight above 0 behind =, found ", ToAbsl(text)));
     }
     name = name.substr(0, equals);
   }
@@ -39,7 +39,8 @@ absl::StatusOr<Criterion::Term> ParseTerm(std::string_view text) {
   if (colon == std::string_view::npos) return term;
   const std::string_view direction = name.substr(colon + 1);
   if (direction != "min" && direction != "max") {
-    return absl::InvalidArgumentError(absl::StrCat("criterion: expected min or max behind :, found ", ToAbsl(text)));
+    return absl::InvalidArgumentError(
+        absl::StrCat("options.criterion: expected min or max behind :, found ", ToAbsl(text)));
   }
   term.direction = direction == "min" ? Direction::kMin : Direction::kMax;
   return term;
@@ -59,7 +60,7 @@ absl::StatusOr<Criterion> ParseCriterion(std::string_view text) {
     for (const Criterion::Term& other : criterion.terms) {
       if (other.metric == term.metric) {
         return absl::InvalidArgumentError(
-            absl::StrCat("criterion: expected each metric once, found ", ToAbsl(term.metric->name), " twice"));
+            absl::StrCat("options.criterion: expected each metric once, found ", ToAbsl(term.metric->name), " twice"));
       }
     }
     spelled.push_back(absl::StrCat(ToAbsl(term.metric->name), term.direction == Direction::kMin ? ":min" : ":max"));

@@ -1,12 +1,12 @@
 #include "server/service/callers.h"
 
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/base/read_file.h"
 #include "server/base/status.h"
+#include "server/service/call_tags.h"
 #include "spdlog/spdlog.h"
 
 namespace midlayer {
@@ -17,11 +17,9 @@ constexpr absl::string_view kScheme = "Bearer ";
 
 // The token of a call; empty where there is none.
 std::string_view TokenOf(const grpc::CallbackServerContext& call) {
-  const auto [begin, end] = call.client_metadata().equal_range("authorization");
-  if (begin == end || std::next(begin) != end) return {};
-  const absl::string_view value(begin->second.data(), begin->second.size());
-  if (!absl::StartsWithIgnoreCase(value, kScheme)) return {};
-  return std::string_view(value.data(), value.size()).substr(kScheme.size());
+  const std::string_view value = OnlyMetadata(call, "authorization");
+  if (!absl::StartsWithIgnoreCase(ToAbsl(value), kScheme)) return {};
+  return value.substr(kScheme.size());
 }
 
 }  // namespace

@@ -397,6 +397,9 @@ v1::GetModelResponse DescribeForWire(const ModelInfo& model, const RequestLimits
   for (const std::string& fingerprint : model.fingerprints) response.add_fingerprints(fingerprint);
   response.set_max_texts(limits.max_texts);
   response.set_max_text_bytes(limits.max_text_bytes);
+  response.set_max_message_bytes(limits.max_message_bytes);
+  response.set_max_waiting_texts(limits.max_waiting_texts);
+  response.set_max_outputs(kMaxOutputs);
   response.set_server_version(kVersion);
   return response;
 }

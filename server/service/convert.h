@@ -20,6 +20,9 @@ namespace midlayer {
 struct RequestLimits {
   int max_texts = 256;
   int max_text_bytes = 1 << 20;
+  // Checked elsewhere, and told to callers.
+  int max_message_bytes = 64 << 20;
+  int64_t max_waiting_texts = 4096;
 };
 
 // What a request is checked against.

@@ -15,7 +15,7 @@ namespace {
 class EmbedReactor final : public grpc::ServerUnaryReactor {
  public:
   EmbedReactor(const ServiceContext& context, grpc::CallbackServerContext* call, grpc::ByteBuffer* response)
-      : context_(context), call_(call), response_(response) {}
+      : context_(context), call_(call), response_(response), tags_(TagCall(call)) {}
 
   void Start(const grpc::ByteBuffer& bytes) {
     if (const auto caller = context_.callers->Authorize(*call_, Callers::Right::kUse); !caller.ok()) {
@@ -24,6 +24,7 @@ class EmbedReactor final : public grpc::ServerUnaryReactor {
     v1::EmbedRequest wire;
     if (const absl::Status parsed = ParseEmbedRequest(bytes, &wire); !parsed.ok()) return End(parsed);
     facts_.format = wire.format();
+    texts_ = wire.texts_size();
     const SelectionInForce selection = context_.selections->InForce();
     absl::StatusOr<EmbedTask> task =
         ToTask(std::move(wire), {*context_.model, context_.limits, selection}, Priority::kInteractive);
@@ -52,16 +53,19 @@ class EmbedReactor final : public grpc::ServerUnaryReactor {
   }
 
   void End(const absl::Status& status) {
-    CountRequest(context_, "Embed", status, start_, facts_.outputs);
+    RecordEnd(context_, tags_,
+              {.method = "Embed", .status = status, .start = start_, .texts = texts_, .outputs = facts_.outputs});
     Finish(ToGrpc(status));
   }
 
   const ServiceContext& context_;
   grpc::CallbackServerContext* const call_;
   grpc::ByteBuffer* const response_;
+  const CallTags tags_;
   const absl::Time start_ = absl::Now();
   // Written by Start(), read after.
   AnswerFacts facts_;
+  int texts_ = 0;
   std::shared_ptr<Request> request_;
 };
 

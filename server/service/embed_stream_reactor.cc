@@ -25,7 +25,7 @@ constexpr int kMaxTextsAhead = 512;
 class EmbedStreamReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
   EmbedStreamReactor(const ServiceContext& context, grpc::CallbackServerContext* call)
-      : context_(context), call_(call) {}
+      : context_(context), call_(call), tags_(TagCall(call)) {}
 
   void Start() { Act(std::unique_lock(mutex_)); }
 
@@ -116,7 +116,12 @@ class EmbedStreamReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer
       wire.mutable_error()->set_code(status.error_code());
       wire.mutable_error()->set_message(status.error_message());
     }
-    CountRequest(context_, "EmbedStream", result.status(), message->start, message->facts.outputs);
+    RecordEnd(context_, tags_,
+              {.method = "EmbedStream",
+               .status = result.status(),
+               .start = message->start,
+               .texts = message->texts,
+               .outputs = message->facts.outputs});
     grpc::ByteBuffer bytes;
     bool own_buffer = false;
     grpc::GenericSerialize<grpc::ProtoBufferWriter, v1::EmbedStreamResponse>(wire, &bytes, &own_buffer);
@@ -156,6 +161,7 @@ class EmbedStreamReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer
 
   const ServiceContext& context_;
   grpc::CallbackServerContext* const call_;
+  const CallTags tags_;
 
   grpc::ByteBuffer input_;  // belongs to whoever set reading_
 
@@ -175,7 +181,7 @@ class EmbedStreamReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* NewEmbedStreamReactor(const ServiceContext& context,
                                                                                    grpc::CallbackServerContext* call) {
   const auto caller = context.callers->Authorize(*call, Callers::Right::kUse);
-  if (!caller.ok()) return NewRefusal(context, "EmbedStream", caller.status());
+  if (!caller.ok()) return NewRefusal(context, call, "EmbedStream", caller.status());
   auto* reactor = new EmbedStreamReactor(context, call);
   reactor->Start();
   return reactor;

@@ -3,12 +3,32 @@
 #include <algorithm>
 
 #include "absl/time/clock.h"
+#include "server/base/log.h"
 #include "server/service/scoring_convert.h"
-#include "spdlog/spdlog.h"
 
 namespace midlayer {
 
 namespace {
+
+int DeepestLayer(const OutputSpec& output) { return *std::max_element(output.layers.begin(), output.layers.end()); }
+
+void LogEnd(const CallTags& tags, const EndedCall& call, double seconds) {
+  if (!LogsDebug()) return;
+  LogFields fields = {{"method", call.method},
+                      {"code", CodeName(call.status.code())},
+                      {"duration_seconds", seconds},
+                      {"request_id", tags.request_id},
+                      {"peer", tags.peer}};
+  if (!tags.traceparent.empty()) fields.emplace_back("traceparent", tags.traceparent);
+  if (call.texts > 0) fields.emplace_back("texts", call.texts);
+  if (!call.outputs.empty()) {
+    nlohmann::json layers = nlohmann::json::array();
+    for (const OutputSpec& output : call.outputs) layers.push_back(DeepestLayer(output));
+    fields.emplace_back("layers", layers);
+  }
+  if (!call.status.ok()) fields.emplace_back("error", std::string(call.status.message()));
+  LogDebug("request", fields);
+}
 
 class Refusal final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
@@ -19,9 +39,10 @@ class Refusal final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::Byt
 }  // namespace
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* NewRefusal(const ServiceContext& context,
+                                                                        grpc::CallbackServerContext* call,
                                                                         std::string_view method,
                                                                         const absl::Status& status) {
-  CountRequest(context, method, status, absl::Now(), {});
+  RecordEnd(context, TagCall(call), {.method = method, .status = status, .start = absl::Now()});
   return new Refusal(status);
 }
 
@@ -39,20 +60,19 @@ absl::Status CancelReason(const grpc::CallbackServerContext& call) {
   return absl::CancelledError("cancelled by the caller");
 }
 
-void CountRequest(const ServiceContext& context, std::string_view method, const absl::Status& status, absl::Time start,
-                  const std::vector<OutputSpec>& outputs) {
-  const double seconds = absl::ToDoubleSeconds(absl::Now() - start);
-  context.telemetry->RequestEnded(method, CodeName(status.code()), seconds);
+void RecordEnd(const ServiceContext& context, const CallTags& tags, const EndedCall& call) {
+  const double seconds = absl::ToDoubleSeconds(absl::Now() - call.start);
+  const absl::Status& status = call.status;
+  context.telemetry->RequestEnded(call.method, CodeName(status.code()), seconds);
   if (status.code() == absl::StatusCode::kInvalidArgument) context.telemetry->Rejected("invalid");
   if (status.code() == absl::StatusCode::kDeadlineExceeded) context.telemetry->Rejected("deadline");
   if (absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status)) context.telemetry->Rejected("unauthorized");
   if (status.ok()) {
-    for (const OutputSpec& output : outputs) {
-      const int deepest = *std::max_element(output.layers.begin(), output.layers.end());
-      context.telemetry->Embedded(deepest, PoolingName(output.pooling), seconds);
+    for (const OutputSpec& output : call.outputs) {
+      context.telemetry->Embedded(DeepestLayer(output), PoolingName(output.pooling), seconds);
     }
   }
-  spdlog::debug("{} {} {:.3f} ms {}", method, CodeName(status.code()), seconds * 1e3, std::string(status.message()));
+  LogEnd(tags, call, seconds);
 }
 
 grpc::ServerUnaryReactor* EmbeddingServiceImpl::Embed(grpc::CallbackServerContext* call,
@@ -76,7 +96,7 @@ grpc::ServerUnaryReactor* EmbeddingServiceImpl::GetModel(grpc::CallbackServerCon
     }
   }
   grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-  CountRequest(context_, "GetModel", status, start, {});
+  RecordEnd(context_, TagCall(call), {.method = "GetModel", .status = status, .start = start});
   reactor->Finish(ToGrpc(status));
   return reactor;
 }

@@ -9,6 +9,7 @@
 #include "server/engine/engine.h"
 #include "server/engine/model_info.h"
 #include "server/engine/scorer.h"
+#include "server/service/call_tags.h"
 #include "server/service/callers.h"
 #include "server/service/convert.h"
 #include "server/service/selections.h"
@@ -59,12 +60,20 @@ class EmbeddingServiceImpl final
 absl::Time DeadlineOf(const grpc::CallbackServerContext& call);
 // Why a call that gRPC reports as cancelled was ended: by its deadline, or by the client.
 absl::Status CancelReason(const grpc::CallbackServerContext& call);
-// Counts an ended call, its refusal, and its outputs where it was answered.
-void CountRequest(const ServiceContext& context, std::string_view method, const absl::Status& status, absl::Time start,
-                  const std::vector<OutputSpec>& outputs);
+// An ended call, or message of a stream.
+struct EndedCall {
+  std::string_view method;
+  absl::Status status;
+  absl::Time start;
+  int texts = 0;                    // that came
+  std::vector<OutputSpec> outputs;  // that were asked for
+};
+// Counts it, its refusal, and its outputs where it was answered; logs it at debug, without any text of it.
+void RecordEnd(const ServiceContext& context, const CallTags& tags, const EndedCall& call);
 
 // A stream that ends with `status` before anything is read. Counted as `method`.
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* NewRefusal(const ServiceContext& context,
+                                                                        grpc::CallbackServerContext* call,
                                                                         std::string_view method,
                                                                         const absl::Status& status);
 

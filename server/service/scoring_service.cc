@@ -27,6 +27,7 @@ class ScoreReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
                std::atomic<int>* runs, WorkerPool* pool)
       : context_(context),
         call_(call),
+        tags_(TagCall(call)),
         caller_(std::move(caller)),
         runs_(runs),
         pool_(pool),
@@ -161,7 +162,9 @@ class ScoreReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
 
   // The call is over, with `last` as its last answer where there is one.
   void End(const absl::Status& status, const v1::ScoreLayersResponse* last = nullptr) {
-    CountRequest(context_, "ScoreLayers", status, start_, {});
+    RecordEnd(
+        context_, tags_,
+        {.method = "ScoreLayers", .status = status, .start = start_, .texts = static_cast<int>(builder_.received())});
     --*runs_;
     std::unique_lock lock(mutex_);
     if (last != nullptr) last_ = *last;
@@ -197,6 +200,7 @@ class ScoreReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
 
   const ServiceContext& context_;
   grpc::CallbackServerContext* const call_;
+  const CallTags tags_;
   const std::string caller_;
   std::atomic<int>* const runs_;
   WorkerPool* const pool_;
@@ -226,7 +230,7 @@ class ScoreReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ScoringServiceImpl::ScoreLayers(
     grpc::CallbackServerContext* call) {
   absl::StatusOr<std::string> caller = context_.callers->Authorize(*call, Callers::Right::kUse);
-  if (!caller.ok()) return NewRefusal(context_, "ScoreLayers", caller.status());
+  if (!caller.ok()) return NewRefusal(context_, call, "ScoreLayers", caller.status());
   auto* reactor = new ScoreReactor(context_, call, *std::move(caller), &runs_, &pool_);
   reactor->Start();
   return reactor;

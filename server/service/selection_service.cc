@@ -17,7 +17,7 @@ grpc::ServerUnaryReactor* SelectionServiceImpl::Answer(grpc::CallbackServerConte
   pool_.Schedule([this, call, reactor, method, start, right, work = std::move(work)] {
     const absl::StatusOr<std::string> caller = context_.callers->Authorize(*call, right);
     const absl::Status status = caller.ok() ? work(*caller) : caller.status();
-    CountRequest(context_, method, status, start, {});
+    RecordEnd(context_, TagCall(call), {.method = method, .status = status, .start = start});
     reactor->Finish(ToGrpc(status));
   });
   return reactor;

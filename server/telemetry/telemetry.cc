@@ -74,8 +74,12 @@ Telemetry::Telemetry()
                         .Help("Batches that failed and were run again in halves, by reason: out_of_memory (fewer "
                               "--batch-tokens would fit), error.")
                         .Register(*registry_)),
-      texts_(BuildCounter().Name("midlayer_texts_total").Help("Texts computed.").Register(*registry_).Add({})),
-      tokens_(BuildCounter().Name("midlayer_tokens_total").Help("Tokens computed.").Register(*registry_).Add({})),
+      texts_(BuildCounter()
+                 .Name("midlayer_texts_total")
+                 .Help("Texts that went through the model, those that check its health included.")
+                 .Register(*registry_)
+                 .Add({})),
+      tokens_(BuildCounter().Name("midlayer_tokens_total").Help("Tokens of them.").Register(*registry_).Add({})),
       queue_rows_(BuildGauge()
                       .Name("midlayer_queue_texts")
                       .Help("Tokenized texts that wait for a batch.")

@@ -104,9 +104,9 @@ class StartUp(harness.TestCase):
             code, rest = server.stop()
             self.assertEqual(code, 0)
             lines = [json.loads(line) for line in rest.splitlines()]
-            of_request = [line for line in lines if line["level"] == "debug" and "INVALID_ARGUMENT" in line["message"]]
+            of_request = [line for line in lines if line.get("code") == "INVALID_ARGUMENT"]
             self.assertEqual(len(of_request), 1, rest)
-            self.assertIn('"a"b\\"', of_request[0]["message"])
+            self.assertIn('"a"b\\"', of_request[0]["error"])
             self.assertNotIn("secret", rest)
 
     def test_fewer_layers_are_told(self):

@@ -22,7 +22,8 @@ using testing::Pointwise;
 constexpr float kTolerance = 1e-4F;  // to transformers, float32, absolute
 
 TEST(GetModelTest, TellsTheModelAndTheLimits) {
-  LiveServer live({.limits = {.max_texts = 7, .max_text_bytes = 77}});
+  LiveServer live(
+      {.limits = {.max_texts = 7, .max_text_bytes = 77, .max_message_bytes = 777, .max_waiting_texts = 7777}});
   v1::GetModelResponse model;
   ASSERT_THAT(live.stub().GetModel(NewContext().get(), {}, &model), IsOk());
   EXPECT_EQ(model.name(), "bert");
@@ -41,6 +42,9 @@ TEST(GetModelTest, TellsTheModelAndTheLimits) {
   EXPECT_FALSE(model.has_selection());
   EXPECT_EQ(model.max_texts(), 7);
   EXPECT_EQ(model.max_text_bytes(), 77);
+  EXPECT_EQ(model.max_message_bytes(), 777);
+  EXPECT_EQ(model.max_waiting_texts(), 7777);
+  EXPECT_EQ(model.max_outputs(), 64);
   EXPECT_EQ(model.server_version(), kVersion);
   EXPECT_EQ(std::vector<std::string>(model.fingerprints().begin(), model.fingerprints().end()),
             live.info().fingerprints);

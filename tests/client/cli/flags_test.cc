@@ -126,6 +126,31 @@ TEST(FlagsTest, InfoAndHealth) {
   EXPECT_EQ(Parse<HealthOptions>({"health", "--service=s"}).service, "s");
 }
 
+TEST(FlagsTest, Bench) {
+  const auto defaults = Parse<BenchOptions>({"bench"});
+  EXPECT_THAT(defaults.layers, ElementsAre(std::nullopt));
+  EXPECT_EQ(defaults.rate, 0);
+  EXPECT_EQ(defaults.concurrency, 8);
+  EXPECT_FALSE(defaults.json);
+  const auto options =
+      Parse<BenchOptions>({"bench", "--layer=3,-1", "--layer", "selected", "--rate=12.5", "--spacing=constant",
+                           "--concurrency=32", "--connections=4", "--duration=60", "--warmup=0", "--requests=7",
+                           "--texts=2", "--words=3", "--pooling=cls", "--output=json", "--target=h:1"});
+  EXPECT_THAT(options.layers, ElementsAre(3, -1, std::nullopt));
+  EXPECT_EQ(options.rate, 12.5);
+  EXPECT_EQ(options.spacing, Arrivals::Spacing::kConstant);
+  EXPECT_EQ(options.concurrency, 32);
+  EXPECT_EQ(options.connections, 4);
+  EXPECT_EQ(options.duration_seconds, 60);
+  EXPECT_EQ(options.warmup_seconds, 0);
+  EXPECT_EQ(options.requests, 7);
+  EXPECT_EQ(options.texts, 2);
+  EXPECT_EQ(options.words, 3);
+  EXPECT_EQ(options.output.pooling, v1::POOLING_CLS);
+  EXPECT_TRUE(options.json);
+  EXPECT_EQ(options.connection.target, "h:1");
+}
+
 TEST(FlagsTest, ScoreDefaults) {
   const auto options = Parse<ScoreOptions>({"score", "--dataset=-"});
   EXPECT_EQ(options.dataset.dataset, "-");
@@ -224,6 +249,9 @@ TEST(FlagsTest, HelpAndVersion) {
                                              {"similarity", "-h"},
                                              {"info", "-h"},
                                              {"health", "-h"},
+                                             {"bench", "-h"},
+                                             {"completion", "-h"},
+                                             {"completion", "bash"},
                                              {"score", "-h"},
                                              {"report", "-h"},
                                              {"compare", "-h"},
@@ -235,7 +263,8 @@ TEST(FlagsTest, HelpAndVersion) {
     EXPECT_NE(out.str(), "");
     EXPECT_EQ(err.str(), "");
     std::istringstream lines(out.str());
-    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 104) << line;
+    const size_t longest = arguments.back() == "bash" ? std::string::npos : 104;
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), longest) << line;
   }
 }
 
@@ -244,7 +273,9 @@ TEST(FlagsTest, WrongUsage) {
     std::vector<std::string> arguments;
     const char* message;
   } cases[] = {
-      {{}, "midlayer: expected embed, similarity, score, report, compare, selections, info or health, found nothing;"},
+      {{},
+       "midlayer: expected embed, similarity, score, report, compare, selections, info, health, bench or completion, "
+       "found nothing;"},
       {{"foo"}, "found \"foo\""},
       {{"--foo"}, "found \"--foo\""},
       {{"embed"}, "no texts"},
@@ -284,6 +315,13 @@ TEST(FlagsTest, WrongUsage) {
       {{"selections"}, "see midlayer selections --help"},
       {{"selections", "promote"}, "ID is required; see midlayer selections promote --help"},
       {{"selections", "list", "x"}, "x"},
+      {{"bench", "--layer=x"}, "--layer: expected a number or \"selected\", found \"x\""},
+      {{"bench", "--concurrency=0"}, "--concurrency"},
+      {{"bench", "--concurrency=2", "--connections=3"}, "--connections: more than --concurrency can use"},
+      {{"bench", "--rate=-1"}, "--rate"},
+      {{"bench", "--input=f", "--words=3"}, "excludes"},
+      {{"completion"}, "SHELL is required"},
+      {{"completion", "tcsh"}, "expected bash|fish|zsh, found \"tcsh\""},
   };
   for (const auto& test : cases) {
     std::ostringstream out, err;

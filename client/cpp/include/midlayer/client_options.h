@@ -48,6 +48,8 @@ struct ClientOptions {
   int max_answer_bytes = 0;
   // Sent before this library's own name, as gRPC's user agent: "indexer/2.1".
   std::string user_agent = {};
+  // Whether clients of the same target and options share their connections; else this one has its own.
+  bool is_shared = true;
 };
 
 // What every call takes.
