@@ -2,7 +2,7 @@
 #include "midlayer/client.h"
 
 #include <atomic>
-#include <chrono>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -232,6 +232,18 @@ TEST_F(ClientTest, TheLargestAnswerAndTheUserAgent) {
   EXPECT_TRUE(client.Embed({"x"}).ok());
   EXPECT_THAT(server_.service().metadata("user-agent"), StartsWith("indexer/2.1 midlayer-cpp/"));
   EXPECT_TRUE(absl::IsResourceExhausted(client.Embed(Numbers(100)).status()));
+}
+
+TEST_F(ClientTest, ConnectionsAreSharedUnlessAClientWantsItsOwn) {
+  const auto peers = std::make_shared<std::vector<std::string>>();
+  server_.service().set_script([peers](int, grpc::ServerContext* context) {
+    peers->push_back(context->peer());
+    return grpc::Status::OK;
+  });
+  Client sharing(server_.target()), other({.target = server_.target(), .is_shared = false});
+  for (Client* client : {&client_, &sharing, &other}) ASSERT_TRUE(client->Embed({"x"}).ok());
+  EXPECT_EQ(peers->at(0), peers->at(1));
+  EXPECT_NE(peers->at(0), peers->at(2));
 }
 
 TEST_F(ClientTest, ModelAndHealth) {
