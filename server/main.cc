@@ -1,18 +1,23 @@
 // midlayer-server: loads a model once and serves it until it is told to stop.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <grpc/support/log.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <fstream>
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -35,6 +40,39 @@ namespace {
 
 constexpr int kExitFailed = 1;
 constexpr int kExitUnusable = 2;  // wrong flags, or a model that cannot be served
+
+std::atomic<bool> serving = false;
+std::atomic<bool> deaf = false;  // gRPC takes no connection any more
+
+// What gRPC has to say stands in the log with the rest, and in its format. What keeps the server from starting is told
+// by ourselves.
+void LogForGrpc(gpr_log_func_args* line) {
+  const bool told = line->severity == GPR_LOG_SEVERITY_ERROR && serving;
+  spdlog::log(told ? spdlog::level::err : spdlog::level::debug, "gRPC: {}", line->message);
+  // In gRPC 1.51 one failure, mostly for want of files, is the end of the listener. It says so nowhere else.
+  if (std::string_view(line->message).starts_with("Failed accept4") && !deaf.exchange(true)) {
+    spdlog::error("no new connections are taken: start the server again, and allow it more files (ulimit -n)");
+  }
+}
+
+// Whatever this process was started with: a closed standard output would be the number of the next file that is opened,
+// perhaps a connection, and the log would be written into it.
+void HoldStandardFiles() {
+  for (int file = open("/dev/null", O_RDWR); file >= 0; file = open("/dev/null", O_RDWR)) {
+    if (file > STDERR_FILENO) {
+      close(file);
+      return;
+    }
+  }
+}
+
+// Each connection is a file. Where they run out, gRPC takes no connection ever again; the soft limit is often 1024.
+void AllowManyFiles() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 int64_t ResidentMebibytes() {
   std::ifstream statm("/proc/self/statm");
@@ -138,10 +176,15 @@ std::map<std::string, HttpServer::Page> Pages(const Telemetry& telemetry, std::s
                                                                    std::make_shared<ProcessMetrics>()};
   if (gpus != nullptr) sources.push_back(std::move(gpus));
   return {{"/metrics", [sources] { return HttpAnswer{.type = "text/plain; version=0.0.4", .body = Metrics(sources)}; }},
-          {"/healthz", [] { return HttpAnswer{.body = "ok\n"}; }},
+          {"/healthz",
+           [] {
+             if (!deaf) return HttpAnswer{.body = "ok\n"};
+             return HttpAnswer{.status = 503, .body = "no new connections are taken\n"};
+           }},
           {"/readyz",
            [&server] {
-             const absl::Status health = server.health();
+             const absl::Status health =
+                 deaf ? absl::UnavailableError("no new connections are taken") : server.health();
              if (health.ok()) return HttpAnswer{.body = "ok\n"};
              return HttpAnswer{.status = 503, .body = absl::StrCat(health.message(), "\n")};
            }},
@@ -173,9 +216,13 @@ int Fail(int code, const absl::Status& status) {
 }
 
 int Main(int argc, char** argv) {
+  HoldStandardFiles();
+  AllowManyFiles();
+  signal(SIGPIPE, SIG_IGN);  // who reads the log may go
   Flags flags;
   if (const std::optional<int> code = ParseFlags(argc, argv, &flags)) return *code;
   SetUpLog(flags.log_level, flags.log_format == "json" ? LogFormat::kJson : LogFormat::kText);
+  gpr_set_log_function(&LogForGrpc);
   // protobuf would print to standard error what requests with strings that are not UTF-8 are answered with anyway.
   google::protobuf::SetLogHandler(nullptr);
   const StopSignals signals;
@@ -240,6 +287,7 @@ int Main(int argc, char** argv) {
       http == nullptr ? std::shared_ptr<GpuMetrics>() : GpuMetrics::Open();
   if (http != nullptr) http->SetPages(Pages(telemetry, gpus.ok() ? *gpus : nullptr, **server, facts));
   PrintStartUp(flags, facts);
+  serving = true;
   if (!gpus.ok()) spdlog::info("no metrics of GPUs: {}", std::string(gpus.status().message()));
 
   spdlog::info("signal {}: not healthy any more; new calls for {} s, then up to {} s for those under way",

@@ -12,7 +12,8 @@
 
 namespace midlayer {
 
-// Bounds the texts, and their bytes, of all requests that have not ended. A request larger than the whole bound passes
+// Bounds the texts, and their bytes, of all requests that have not ended. Those that waited for their room have at most
+// three quarters of it: however many wait, there is some for those that do not. A request larger than its bound passes
 // where nothing else is inside. Thread-safe; must outlive its permits.
 class Admission {
  public:
@@ -23,9 +24,11 @@ class Admission {
   // Room taken; given back when the last copy goes.
   using Permit = std::shared_ptr<void>;
 
-  explicit Admission(Size limit) : limit_(limit) {}
+  explicit Admission(Size limit)
+      : limit_(limit), waiting_limit_{.texts = limit.texts - limit.texts / 4, .bytes = limit.bytes - limit.bytes / 4} {}
 
-  // At once, or RESOURCE_EXHAUSTED. Also refused while somebody waits: who waits is not overtaken for ever.
+  // At once, or RESOURCE_EXHAUSTED. Also refused while somebody waits although there is room in the three quarters:
+  // who waits is not overtaken for ever.
   absl::StatusOr<Permit> Try(Size size);
   // Calls `granted` once there is room, in order of arrival: now, or on the thread that makes room.
   void Wait(Size size, std::function<void(Permit)> granted);
@@ -38,16 +41,20 @@ class Admission {
     std::function<void(Permit)> granted;
   };
 
-  bool Fits(Size size) const;
+  static bool Fits(Size size, Size used, Size limit);
+  // Whether one that waits finds room in its share. mutex_ is held.
+  bool FitsShare(Size size) const { return Fits(size, waiting_used_, waiting_limit_); }
   // Takes room; mutex_ is held.
-  Permit Take(Size size);
-  void GiveBack(Size size);
+  Permit Take(Size size, bool waited);
+  void GiveBack(Size size, bool waited);
 
   const Size limit_;
+  const Size waiting_limit_;
 
   mutable std::mutex mutex_;
   // Guarded by mutex_.
   Size used_;
+  Size waiting_used_;  // of it, by those that came by Wait()
   std::deque<Waiter> waiters_;
 };
 

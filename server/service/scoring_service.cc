@@ -47,7 +47,7 @@ class ScoreReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
       pool_->Schedule([this] { Work(); });
       return;
     }
-    if (const absl::Status taken = Take(); !taken.ok()) return End(taken);
+    if (const absl::Status taken = Take(); !taken.ok()) return Refuse(taken);
     StartRead(&input_);
   }
 
@@ -94,7 +94,7 @@ class ScoreReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
     absl::StatusOr<v1::ScoreReport> report = cancelled_ ? CancelReason(*call_) : Score();
     if (!report.ok() && cancelled_) report = CancelReason(*call_);
     context_.telemetry->ScoreEnded(CodeName(report.status().code()));
-    if (!report.ok()) return End(report.status());
+    if (!report.ok()) return Refuse(report.status());
     v1::ScoreLayersResponse response;
     *response.mutable_report() = *std::move(report);
     End(absl::OkStatus(), &response);
@@ -158,6 +158,11 @@ class ScoreReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
     response.mutable_progress()->set_remaining_seconds(progress.remaining_seconds);
     Serialize(response);
     Act(std::move(lock));
+  }
+
+  void Refuse(const absl::Status& status) {
+    if (absl::IsResourceExhausted(status)) context_.telemetry->Rejected("score_size");
+    End(status);
   }
 
   // The call is over, with `last` as its last answer where there is one.

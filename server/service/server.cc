@@ -1,12 +1,29 @@
 #include "server/service/server.h"
 
+#include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
+
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "server/base/status.h"
+#include "server/base/why_not_listening.h"
 
 namespace midlayer {
+
+namespace {
+
+// In which a client that was just answered has surely called again.
+constexpr absl::Duration kCallsAgain = absl::Milliseconds(100);
+
+class NoTag final : public grpc::internal::CompletionQueueTag {
+ public:
+  bool FinalizeResult(void**, bool*) override { return false; }
+};
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, const ServiceContext& context) {
   MIDLAYER_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials,
@@ -26,14 +43,19 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, co
     builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
                                static_cast<int>(absl::ToInt64Milliseconds(options.max_connection_age)));
   }
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(server->gate_.MakeInterceptors());
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
   builder.RegisterService(&server->health_);
   builder.RegisterService(&server->embedding_);
   builder.RegisterService(&server->scoring_);
   builder.RegisterService(&server->selection_);
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr || port == 0) {
-    return absl::UnavailableError(
-        absl::StrCat("--listen: expected an address that can be listened on, found ", options.listen));
+    const std::string reason = WhyNotListening(options.listen);
+    return absl::UnavailableError(absl::StrCat("--listen: expected an address that can be listened on, found ",
+                                               options.listen, reason.empty() ? "" : " (", reason,
+                                               reason.empty() ? "" : ")"));
   }
   server->address_ = absl::StrCat(options.listen.substr(0, options.listen.rfind(':')), ":", port);
   server->SetHealth(absl::OkStatus());
@@ -72,7 +94,22 @@ void Server::StopBeingHealthy() {
 
 void Server::Shutdown(absl::Duration drain) {
   health_.Shutdown();
-  server_->Shutdown(absl::ToChronoTime(absl::Now() + drain));
+  // gRPC ends with CANCELLED what reaches it after its shutdown began and before the client was told (GOAWAY); see
+  // github.com/grpc/grpc/issues/41785. Clients that call again once they are answered would all run into that. So no
+  // call ends until they are told: who was answered before has called again by then, and waits.
+  gate_.Close();
+  absl::SleepFor(kCallsAgain);
+  const absl::Time deadline = absl::Now() + drain;
+  grpc::CompletionQueue ended;
+  NoTag tag;
+  grpc_server_shutdown_and_notify(server_->c_server(), ended.cq(), &tag);  // tells them, and does not wait
+  gate_.Open();
+  server_->Shutdown(absl::ToChronoTime(deadline));
+  ended.Shutdown();
+  void* ignored_tag = nullptr;
+  bool ignored_ok = false;
+  while (ended.Next(&ignored_tag, &ignored_ok)) {
+  }
 }
 
 }  // namespace midlayer

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "server/service/answer_gate.h"
 #include "server/service/embedding_service.h"
 #include "server/service/health_service.h"
 #include "server/service/scoring_service.h"
@@ -43,7 +44,8 @@ class Server {
   // OK, or why health says NOT_SERVING. Thread-safe, as the two above.
   absl::Status health() const;
   // The same, and new calls are refused (UNAVAILABLE), calls under way go on; those that have not ended
-  // after `drain` are cancelled. Returns when no call is left.
+  // after `drain` are cancelled. Returns when no call is left. A client that calls again whenever it was answered sees
+  // no other code; a call that arrives by itself in the moment in which its connection is told may see CANCELLED.
   void Shutdown(absl::Duration drain);
 
  private:
@@ -61,6 +63,7 @@ class Server {
   ScoringServiceImpl scoring_;
   SelectionServiceImpl selection_;
   std::string address_;
+  AnswerGate gate_;
   std::unique_ptr<grpc::Server> server_;
 };
 

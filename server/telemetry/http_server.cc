@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "server/base/why_not_listening.h"
 
 namespace midlayer {
 
@@ -52,17 +53,19 @@ HttpServer::~HttpServer() = default;
 void HttpServer::SetPages(std::map<std::string, Page> pages) { handler_->SetPages(std::move(pages)); }
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& address) {
-  // Two threads: a probe is answered while somebody looks at the page. Idle connections are not kept.
-  const std::vector<std::string> options = {"listening_ports",    address, "num_threads", "2",
-                                            "request_timeout_ms", "10000"};
+  // A connection that sends nothing, or slowly, has a thread until its time is over: so many that a probe finds one.
+  // Idle connections are not kept.
+  const std::vector<std::string> options = {"listening_ports",    address, "num_threads", "16",
+                                            "request_timeout_ms", "2000"};
   std::unique_ptr<HttpServer> server(new HttpServer());
   server->handler_ = std::make_unique<Handler>();
   try {
     server->server_ = std::make_unique<CivetServer>(options);
     server->server_->addHandler("/", *server->handler_);
   } catch (const std::exception& error) {
-    return absl::UnavailableError(
-        absl::StrCat("expected an address that can be listened on, found ", address, " (", error.what(), ")"));
+    const std::string reason = WhyNotListening(address);
+    return absl::UnavailableError(absl::StrCat("expected an address that can be listened on, found ", address, " (",
+                                               reason.empty() ? error.what() : reason, ")"));
   }
   server->address_ =
       absl::StrCat(address.substr(0, address.rfind(':')), ":", server->server_->getListeningPorts().at(0));

@@ -5,14 +5,18 @@ tool a failure instead of a skip. MIDLAYER_TOOLS: a directory whose bin/ holds t
 requirements.txt installed.
 """
 
+import functools
+import importlib.util
 import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -51,9 +55,10 @@ def eventually(condition, bound=BOUND):
 
 
 class Server:
-    """midlayer-server on free ports. Ready once constructed; `facts` is its start-up block. A context manager."""
+    """midlayer-server on free ports. Ready once constructed; `facts` is its start-up block. A context manager.
+    files: soft and hard limit of open files."""
 
-    def __init__(self, model="bert", *flags, env=None):
+    def __init__(self, model="bert", *flags, env=None, files=None):
         command = [SERVER, "--model", MODELS / model]
         defaults = {"--listen": "127.0.0.1:0", "--metrics-listen": "127.0.0.1:0", "--device": "cpu", "--threads": "1",
                     "--selection-store": "memory"}
@@ -61,8 +66,10 @@ class Server:
             command += [flag, value] if flag not in flags else []
         command += flags
         self._errors = tempfile.TemporaryFile("w+")
+        self._follower = None
+        limit = functools.partial(resource.setrlimit, resource.RLIMIT_NOFILE, files) if files else None
         self.process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=self._errors,
-                                        text=True, env=environment(env))
+                                        text=True, env=environment(env), preexec_fn=limit)
         self.block = self._read_block()
         if self.block and self.block[0].startswith("{"):
             self.facts = json.loads(self.block[0])
@@ -101,11 +108,45 @@ class Server:
         found = re.search(rf"^{re.escape(series)} (\S+)$", self.metrics(), re.MULTILINE)
         return float(found.group(1)) if found else 0.0
 
+    def series(self):
+        """Every series of /metrics with its value: {(name, frozenset of (label, value)): float}."""
+        values = {}
+        for line in self.metrics().splitlines():
+            if line and not line.startswith("#"):
+                series, value = line.rsplit(" ", 1)
+                name, _, labels = series.partition("{")
+                values[name, frozenset(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', labels))] = float(value)
+        return values
+
+    def memory(self):
+        """Its resident memory, in bytes."""
+        pages = int(pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGESIZE")
+
+    def files(self):
+        """How many file descriptors it has open."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def cpu_seconds(self):
+        """Processor time that it has taken, of all its threads."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def signal(self, number):
         self.process.send_signal(number)
 
+    def follow(self):
+        """Reads its standard output from now on: a log of many lines would fill the pipe, and the server would wait."""
+        self._log = []
+        self._follower = threading.Thread(target=lambda: self._log.extend(self.process.stdout), daemon=True)
+        self._follower.start()
+
     def wait(self):
         """Its exit code, once it has ended, and the rest of its standard output."""
+        if self._follower is not None:
+            self.process.wait(BOUND)
+            self._follower.join(BOUND)
+            return self.process.returncode, "".join(self._log)
         rest, _ = self.process.communicate(timeout=BOUND)
         return self.process.returncode, rest
 
@@ -116,7 +157,10 @@ class Server:
 
     def kill(self):
         self.process.kill()
-        self.process.communicate()
+        if self._follower is None:
+            self.process.communicate()
+        else:
+            self.wait()
 
     def close(self):
         if self.process.poll() is None:
@@ -232,3 +276,41 @@ class TestCase(unittest.TestCase):
         for part in parts:
             self.assertIn(part, messages[0])
         return done.stderr
+
+
+class GrpcCase(TestCase):
+    """Tests that call through grpcio. Where this Python has none, each runs under MIDLAYER_TEST_PYTHON: so they start what
+    they need themselves, not in setUpClass()."""
+
+    def run(self, result=None):
+        if importlib.util.find_spec("grpc") is None or importlib.util.find_spec("grpc_tools") is None:
+            module = pathlib.Path(sys.modules[type(self).__module__].__file__).stem
+            name = f"{module}.{type(self).__qualname__}.{self._testMethodName}"
+            setattr(self, self._testMethodName, functools.partial(self._run_elsewhere, name))
+            self.setUp = lambda: None
+        return super().run(result)
+
+    def _run_elsewhere(self, name):
+        python = os.environ.get("MIDLAYER_TEST_PYTHON")
+        if not python:
+            absent(self, "MIDLAYER_TEST_PYTHON names no Python with tests/e2e/requirements.txt")
+        done = subprocess.run([python, "-B", "-m", "unittest", "-v", name], cwd=pathlib.Path(__file__).parent, text=True,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        if skipped := re.search(r"skipped '(.*)'", done.stderr):
+            self.skipTest(skipped.group(1))
+        sys.stderr.write("".join(line for line in done.stderr.splitlines(True) if line.startswith("figures: ")))
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+
+@functools.cache
+def proto(name):
+    """The messages and the services of proto/midlayer/v1/NAME.proto."""
+    import grpc
+    if str(SOURCE / "proto") not in sys.path:
+        sys.path.insert(0, str(SOURCE / "proto"))
+    return grpc.protos_and_services(f"midlayer/v1/{name}.proto")
+
+
+def figures(text):
+    """A measured figure, for whoever reads the test's output."""
+    print(f"\nfigures: {text}", file=sys.stderr, flush=True)

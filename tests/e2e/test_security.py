@@ -123,12 +123,15 @@ class Tls(SecurityCase):
             self.file("next.key").replace(self.file("server.key"))
             self.file("next.pem").replace(self.file("server.pem"))
             renewed = eventually(lambda: ssl.get_server_certificate((host, int(port))) != before, RELOAD)
+            until_then = len(calls)
+            eventually(lambda: failures or len(calls) > until_then + 5)
         finally:
             stop.set()
             thread.join()
         self.assertTrue(renewed)
         self.assertEqual(failures, [])
-        self.assertGreater(len(calls), 5)
+        self.assertGreater(until_then, 0)
+        self.assertGreater(len(calls), until_then + 5)
 
     def test_files_that_cannot_be_used_are_named(self):
         self.file("text.pem").write_text("no certificate")
@@ -237,3 +240,77 @@ class Tokens(SecurityCase):
                            "--token-file", "none: file not found")
         done = client("info", "--target=127.0.0.1:1", "--bearer-token-file", self.file("none"))
         self.assertIn("--bearer-token-file", done.stderr)
+
+
+class TokensUnderLoad(harness.GrpcCase):
+    def test_tokens_are_exchanged_while_calls_go_on(self):
+        """A, then A and B, then B alone: no call with a token of the file is refused, and A is refused for good soon after."""
+        import grpc
+        protos, services = harness.proto("embedding")
+        directory = tempfile.TemporaryDirectory(prefix="midlayer-")
+        self.addCleanup(directory.cleanup)
+        tokens = pathlib.Path(directory.name) / "tokens"
+
+        def write(text):
+            new = tokens.with_suffix(".new")
+            new.write_text(text)
+            new.replace(tokens)
+
+        write(f"ann {USER}\n")
+        server = Server("bert", "--token-file", tokens, "--log-level", "debug")
+        self.addCleanup(server.close)
+        server.follow()
+        calls = {USER: [], SECOND: []}  # when each began, and its code
+        stop = threading.Event()
+
+        def load(token):
+            with grpc.insecure_channel(server.address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+                embed = services.EmbeddingServiceStub(channel).Embed
+                request = protos.EmbedRequest(texts=["under load"], layer=1)
+                while not stop.is_set():
+                    start, code = time.monotonic(), "OK"
+                    try:
+                        embed(request, timeout=harness.BOUND, metadata=[("authorization", f"Bearer {token}")])
+                    except grpc.RpcError as error:
+                        code = error.code().name
+                    calls[token].append((start, code))
+
+        def ended(token, code, since=0.0):
+            return sum(1 for start, found in list(calls[token]) if found == code and start >= since)
+
+        threads = [threading.Thread(target=load, args=(token,)) for token in (USER, USER, SECOND, SECOND)]
+        for thread in threads:
+            thread.start()
+        try:
+            self.assertTrue(eventually(lambda: ended(USER, "OK") > 20 and ended(SECOND, "UNAUTHENTICATED") > 20))
+            self.assertEqual(ended(SECOND, "OK"), 0, "it is not in the file yet")
+            write(f"ann {USER}\nbob {SECOND}\n")
+            self.assertTrue(eventually(lambda: ended(SECOND, "OK") > 20), "a token that was added counts")
+            write(f"bob {SECOND}\nann {USER}\n")  # the same ones, read again under load
+            again = time.monotonic()
+            self.assertTrue(eventually(lambda: time.monotonic() > again + 1.5 and ended(USER, "OK", again) > 20))
+            write(f"bob {SECOND}\n")
+            gone = time.monotonic()
+            refused = eventually(lambda: ended(USER, "UNAUTHENTICATED") > 20)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        self.assertTrue(refused, "a token that was taken out is refused")
+        first = min(start for start, code in calls[USER] if code != "OK")
+        self.assertGreater(first, gone, "refused while it was in the file")
+        self.assertEqual({code for start, code in calls[USER] if start < first}, {"OK"})
+        # The threads' clocks tell when a call began, not when it was looked at.
+        self.assertEqual({code for start, code in calls[USER] if start > first + 1}, {"UNAUTHENTICATED"} if calls[USER][-1][0] > first + 1 else set())
+        accepted = min(start for start, code in calls[SECOND] if code == "OK")
+        self.assertEqual({code for start, code in calls[SECOND] if start > accepted + 1}, {"OK"})
+        self.assertEqual({code for token in calls for _, code in calls[token]}, {"OK", "UNAUTHENTICATED"})
+        counted = server.metric('midlayer_rejected_total{reason="unauthorized"}')
+        self.assertEqual(counted, ended(USER, "UNAUTHENTICATED") + ended(SECOND, "UNAUTHENTICATED"))
+        harness.figures(f"{len(calls[USER])} calls with the old token, {len(calls[SECOND])} with the new one; the old one was refused "
+                        f"{first - gone:.2f} s after it was taken out")
+        code, log = server.stop()
+        self.assertEqual(code, 0)
+        self.assertEqual(log.count("tokens: read again"), 3, log[-2000:])
+        for token in (USER, SECOND):
+            self.assertNotIn(token, log + server.errors())

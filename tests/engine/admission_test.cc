@@ -75,7 +75,7 @@ TEST(AdmissionTest, WaitersEnterInOrderAsRoomComes) {
   Waiters waiters;
   waiters.Wait(admission, {4, 1}, 0);
   EXPECT_THAT(waiters.granted, ElementsAre(0)) << "there was room at once";
-  waiters.Wait(admission, {3, 1}, 1);
+  waiters.Wait(admission, {2, 1}, 1);
   waiters.Wait(admission, {1, 1}, 2);
   waiters.Wait(admission, {9, 1}, 3);
   waiters.Wait(admission, {1, 1}, 4);
@@ -99,6 +99,19 @@ TEST(AdmissionTest, NobodyOvertakesAWaiter) {
   inside.reset();
   EXPECT_THAT(waiters.granted, ElementsAre(1));
   EXPECT_TRUE(Admits(admission, {2, 1}));
+}
+
+TEST(AdmissionTest, ThoseThatWaitLeaveAQuarterForThoseThatDoNot) {
+  Admission admission({.texts = 8, .bytes = 100});
+  Waiters waiters;
+  for (int name = 0; name < 4; ++name) waiters.Wait(admission, {2, 1}, name);
+  EXPECT_THAT(waiters.granted, ElementsAre(0, 1, 2));
+  EXPECT_TRUE(Admits(admission, {2, 1})) << "who waits has its share";
+  EXPECT_FALSE(Admits(admission, {3, 1}));
+  waiters.permits[0].reset();
+  EXPECT_THAT(waiters.granted, ElementsAre(0, 1, 2, 3));
+  waiters.Wait(admission, {1, 95}, 4);
+  EXPECT_TRUE(Admits(admission, {1, 20})) << "bytes have a share too";
 }
 
 // A request that was cancelled while it waited gives its permit back at once.
