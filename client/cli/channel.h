@@ -1,4 +1,4 @@
-// The channel of a Connection: encryption and tokens.
+// The channel of a Connection.
 #ifndef MIDLAYER_CLIENT_CLI_CHANNEL_H_
 #define MIDLAYER_CLIENT_CLI_CHANNEL_H_
 
@@ -11,7 +11,8 @@
 
 namespace midlayer::cli {
 
-// NOT_FOUND or INVALID_ARGUMENT name the flag, the file and what is wrong with it; a token is never named.
+// As midlayer::MakeChannel makes it; calls are tried once. NOT_FOUND or INVALID_ARGUMENT name the flag, the file and
+// what is wrong with it; a token is never named.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ConnectionOptions& options);
 
 }  // namespace midlayer::cli

@@ -139,8 +139,9 @@ absl::Status Connection::Describe(const grpc::Status& status, const CallGuard& g
   }
   if (Interrupted()) return absl::CancelledError("interrupted");
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
-    const bool is_connecting =
-        message.find("failed to connect") != std::string::npos || message.find("resolution") != std::string::npos;
+    const bool is_connecting = message.find("last error: ") != std::string::npos ||
+                               message.find("failed to connect") != std::string::npos ||
+                               message.find("resolution") != std::string::npos;
     if (is_connecting) return CannotReach(options_.target, Reason(message));
     return absl::UnavailableError(
         absl::StrCat(options_.target, " is not available (", Printable(message), "): try again later"));

@@ -77,6 +77,7 @@ class FakeService : public v1::EmbeddingService::Service {
     v1::OutputInfo& output = *response->add_outputs();
     output.add_layers(layer);
     output.set_pooling(pooling == v1::POOLING_UNSPECIFIED ? v1::POOLING_MEAN : pooling);
+    output.set_dimensions(3);
   }
 
   static void Answer(const v1::EmbedRequest& request, v1::EmbedResponse* response) {
