@@ -67,12 +67,9 @@ WORKDIR /
 USER 65532:65532
 HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --retries=3 CMD ["midlayer", "health", "--timeout=5"]
 ENTRYPOINT ["midlayer-server"]
-ARG VERSION=0.1.0
-ARG SOURCE=
 LABEL org.opencontainers.image.title="midlayer" \
   org.opencontainers.image.description="Text embeddings from any layer of a transformer, over gRPC" \
-  org.opencontainers.image.version="${VERSION}" \
-  org.opencontainers.image.source="${SOURCE}" \
+  org.opencontainers.image.version="0.1.0" \
   org.opencontainers.image.licenses="Apache-2.0"
 
 # libtorch_cuda and NVIDIA's libraries below the programs: a change of sources moves none of their 3 GB.
@@ -87,14 +84,18 @@ FROM runtime-cuda AS cuda
 COPY --from=setup-cuda /src/.deps/licenses /usr/share/doc/midlayer/licenses
 COPY --from=build /stage/licenses /usr/share/doc/midlayer/licenses
 COPY --from=build /stage/usr /usr/local
-# Whether all libraries are there.
-RUN midlayer-server --version && midlayer --version
 ARG REVISION=
-LABEL org.opencontainers.image.revision="${REVISION}"
+ARG SOURCE=
+# Whether all libraries are there. Behind the arguments: buildah would otherwise keep labels of an older build.
+RUN midlayer-server --version && midlayer --version
+LABEL org.opencontainers.image.revision="${REVISION}" \
+  org.opencontainers.image.source="${SOURCE}"
 
 FROM runtime AS cpu
 COPY --from=build /stage/licenses /usr/share/doc/midlayer/licenses
 COPY --from=build /stage/usr /usr/local
-RUN midlayer-server --version && midlayer --version
 ARG REVISION=
-LABEL org.opencontainers.image.revision="${REVISION}"
+ARG SOURCE=
+RUN midlayer-server --version && midlayer --version
+LABEL org.opencontainers.image.revision="${REVISION}" \
+  org.opencontainers.image.source="${SOURCE}"

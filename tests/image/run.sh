@@ -103,9 +103,9 @@ healthy() {
 }
 # Files of CUDA in the image: by name, so that none is missed because nothing links against it.
 cuda_files() {
-  "${engine[@]}" run --rm --network none "${run_flags[@]}" --entrypoint find "$image" / -xdev \
-    '(' -name 'libcu*' -o -name 'libnv*' -o -name 'libnccl*' -o -name '*_cuda*' ')' '!' -path '/usr/lib/x86_64-linux-gnu/libcurl*' \
-    -printf '%f\n' | sort | paste -sd' '
+  "${engine[@]}" run --rm --network none --user 0 "${run_flags[@]}" --entrypoint find "$image" / -xdev -type f \
+    '(' -name 'libcu*' -o -name 'libnv*' -o -name 'libnccl*' -o -name '*_cuda*' ')' '!' -path '/usr/share/doc/*' -printf '%f\n' |
+    sort | paste -sd' '
 }
 # The libraries that some library in the image wants and that are not in it, but for the driver's.
 missing() {
@@ -147,6 +147,10 @@ check "the health check is the client" contains 'midlayer health' config .Config
 check "ports of gRPC and HTTP are declared" equal 'map[50051/tcp:{} 9090/tcp:{}]' config .Config.ExposedPorts
 check "the label of the version is the version" equal "midlayer $(config 'index .Config.Labels "org.opencontainers.image.version"')" \
   "${engine[@]}" run --rm --network none "${run_flags[@]}" "$image" --version
+
+if [ -z "${IMAGE:-}" ]; then
+  check "the label of the revision is the commit" equal "$(git rev-parse HEAD)" config 'index .Config.Labels "org.opencontainers.image.revision"'
+fi
 
 if [ "$target" = cuda ]; then
   check "all libraries are there but the driver's" equal "	libcuda.so.1 => not found" missing
