@@ -36,7 +36,7 @@ COPY tools/build.sh tools/
 COPY proto proto
 COPY server server
 COPY client client
-# Without their symbols, which nobody keeps: a stack trace of this image has addresses only.
+# Without their symbols, which nobody keeps: a stack trace of this image has few names.
 RUN tools/build.sh package midlayer-server midlayer \
   && cmake --install build/package --strip --prefix /stage/usr \
   && tools/stage.sh licenses /stage/licenses \

@@ -146,7 +146,7 @@ check "the entry point is the server itself" equal '[midlayer-server]' config .C
 check "the health check is the client" contains 'midlayer health' config .Config.Healthcheck
 check "ports of gRPC and HTTP are declared" equal 'map[50051/tcp:{} 9090/tcp:{}]' config .Config.ExposedPorts
 check "the label of the version is the version" equal "midlayer $(config 'index .Config.Labels "org.opencontainers.image.version"')" \
-  "${engine[@]}" run --rm --network none "${run_flags[@]}" "$image" --version
+  "${engine[@]}" run --rm --network none "${run_flags[@]}" --entrypoint midlayer-server "$image" --version
 
 if [ -z "${IMAGE:-}" ]; then
   check "the label of the revision is the commit" equal "$(git rev-parse HEAD)" config 'index .Config.Labels "org.opencontainers.image.revision"'
@@ -165,6 +165,7 @@ fi
 
 "${engine[@]}" volume create "$volume" >/dev/null
 check "starts: read-only root, no capabilities, no privileges, $memory, no network" start "$@"
+[ "$(state Running)" = true ] || { echo "no server to check: $image"; exit 1; }
 check "id is not 0" equal 65532 inside id -u
 check "process 1 is the server" contains midlayer-server inside cat /proc/1/comm
 check "process 1 has no capabilities" contains $'CapEff:\t0000000000000000' inside cat /proc/1/status
