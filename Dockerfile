@@ -38,7 +38,7 @@ COPY server server
 COPY client client
 # Without their symbols, which nobody keeps: a stack trace of this image has few names.
 RUN tools/build.sh package midlayer-server midlayer \
-  && cmake --install build/package --strip --prefix /stage/usr \
+  && cmake --install build/package --component programs --strip --prefix /stage/usr \
   && tools/stage.sh licenses /stage/licenses \
   && cp LICENSE /stage/licenses/
 
