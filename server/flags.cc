@@ -102,7 +102,8 @@ void AddDeviceFlags(CLI::App& app, Flags& flags) {
       ->check(CLI::Range(1, 16).description(""));
   group
       .Add("--threads", flags.load.threads, "N",
-           "Threads of one matrix product; 0: one for each processor. Fewer leave room for other processes: two that "
+           "Threads of one matrix product; 0: one for each core that it may use, by its affinity and its control "
+           "group's quota. Fewer leave room for other processes: two that "
            "fight for a core are both much slower.")
       ->check(CLI::Validator(CLI::NonNegativeNumber).description(""));
 }

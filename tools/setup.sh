@@ -59,7 +59,7 @@ set_up_torch_and_model() {
   local stamp wanted
   wanted=$(sha256sum tools/requirements.txt | cut -d' ' -f1)
   stamp=.deps/requirements.sha256
-  [ "$(cat $stamp 2>/dev/null)" = "$wanted" ] && [ -d models/all-MiniLM-L6-v2 ] && return
+  [ "$(cat $stamp 2>/dev/null)" = "$wanted" ] && [ -d models/all-MiniLM-L6-v2 ] && [ -d .deps/licenses ] && return
   say "Downloading libtorch 2.11 and all-MiniLM-L6-v2 (630 MB)"
   rm -rf .deps/staging .deps/torch .deps/nvidia "$stamp"
   unpack tools/requirements.txt .deps/staging

@@ -126,7 +126,7 @@ class Load {
   std::optional<Start> NextStart();
   void Work(size_t index);
   // Waits for the request's time, and sends it.
-  void Send(const Start& start, Connection* connection, RequestMaker::Drawn drawn, Worker* worker);
+  void Send(const Start& start, Connection* connection, RequestMaker* maker, Worker* worker);
   void Count(const RequestMaker::Drawn& drawn, const grpc::Status& status, const v1::EmbedResponse& response,
              double seconds, BenchResult* result) const;
   void CancelAll();
@@ -171,20 +171,21 @@ void Load::Count(const RequestMaker::Drawn& drawn, const grpc::Status& status, c
   for (const v1::Embedding& embedding : response.embeddings()) result->tokens += embedding.tokens();
 }
 
-void Load::Send(const Start& start, Connection* connection, RequestMaker::Drawn drawn, Worker* worker) {
+void Load::Send(const Start& start, Connection* connection, RequestMaker* maker, Worker* worker) {
   for (auto now = Clock::now(); now < start.at && !Interrupted(); now = Clock::now()) {
     std::this_thread::sleep_until(std::min(start.at, now + kPoll));
   }
   BenchResult& result = worker->result;
   const Clock::time_point sent = Clock::now();
+  if (sent >= end_ + kPatience) {
+    if (start.is_measured) ++result.not_sent;
+    return;
+  }
   if (start.is_measured && sent - start.at > kLate) {
-    if (sent >= end_ + kPatience) {
-      ++result.not_sent;
-      return;
-    }
     ++result.late;
     result.most_late_seconds = std::max(result.most_late_seconds, SecondsBetween(start.at, sent));
   }
+  const RequestMaker::Drawn drawn = maker->Make();
   grpc::ClientContext call;
   const double timeout = options_.connection.timeout_seconds;
   if (timeout > 0) call.set_deadline(std::chrono::system_clock::now() + Seconds(timeout));
@@ -211,7 +212,7 @@ void Load::Send(const Start& start, Connection* connection, RequestMaker::Drawn 
 void Load::Work(size_t index) {
   RequestMaker maker(options_, texts_, index + 1);
   while (const std::optional<Start> start = NextStart()) {
-    Send(*start, connections_[index % connections_.size()].get(), maker.Make(), &workers_[index]);
+    Send(*start, connections_[index % connections_.size()].get(), &maker, &workers_[index]);
   }
   --working_;
 }

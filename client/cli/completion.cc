@@ -104,7 +104,9 @@ _$PROGRAM() {
 $VALUES  esac
   if [ $kind = word ]; then case "$command" in
 $WORDS  esac; fi
-  if [ $kind = file ]; then COMPREPLY=($(compgen -P "$prefix" -f -- "$current"))
+  if [ $kind = file ]; then
+    local IFS=$'\n'
+    COMPREPLY=($(compgen -P "$prefix" -f -- "$current"))
   else COMPREPLY=($(compgen -P "$prefix" -W "$words" -- "$current"))
   fi
 }
@@ -161,9 +163,7 @@ std::string CompletionScript(const CLI::App& app, Shell shell) {
     case Shell::kBash:
       return BashScript(nodes);
     case Shell::kZsh:  // which understands bash's
-      return "#compdef " + nodes[0].path +
-             "\nautoload -U +X compinit && compinit -u\nautoload -U +X bashcompinit && bashcompinit\n" +
-             BashScript(nodes);
+      return "autoload -U +X bashcompinit && bashcompinit\n" + BashScript(nodes);
     case Shell::kFish:
       return FishScript(nodes);
   }

@@ -175,10 +175,11 @@ absl::StatusOr<std::string> Connection::CallBytes(const std::string& method, con
   const grpc::ByteBuffer request_buffer = ToBuffer(request);
   grpc::ByteBuffer response;
   MIDLAYER_RETURN_IF_ERROR(Call([&](grpc::ClientContext* context) {
-    std::promise<grpc::Status> status;
+    // Shared: gRPC's thread may still be inside of it when this one goes on.
+    const auto status = std::make_shared<std::promise<grpc::Status>>();
     stub.UnaryCall(context, method, grpc::StubOptions(), &request_buffer, &response,
-                   [&](grpc::Status end) { status.set_value(std::move(end)); });
-    return status.get_future().get();
+                   [status](grpc::Status end) { status->set_value(std::move(end)); });
+    return status->get_future().get();
   }));
   return ToBytes(response);
 }

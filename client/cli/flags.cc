@@ -256,7 +256,7 @@ void Parser::AddCompletion() {
                           "Prints what a shell needs to complete midlayer's commands, flags and their values.\n"
                           "\n"
                           "  bash   midlayer completion bash > ~/.local/share/bash-completion/completions/midlayer\n"
-                          "  zsh    midlayer completion zsh > \"${fpath[1]}/_midlayer\"\n"
+                          "  zsh    source <(midlayer completion zsh)    in ~/.zshrc, after compinit\n"
                           "  fish   midlayer completion fish > ~/.config/fish/completions/midlayer.fish");
   static const std::map<std::string, Shell> kShells = {
       {"bash", Shell::kBash}, {"zsh", Shell::kZsh}, {"fish", Shell::kFish}};

@@ -48,7 +48,9 @@ void LatencyHistogram::Add(const LatencyHistogram& other) {
 }
 
 double LatencyHistogram::Percentile(double percent) const {
-  const auto wanted = static_cast<uint64_t>(std::ceil(percent / 100 * static_cast<double>(count_)));
+  // A rank that is whole must not be rounded up because the percentage has no exact binary form.
+  constexpr double kExact = 1 - 1e-12;
+  const auto wanted = static_cast<uint64_t>(std::ceil(percent / 100 * static_cast<double>(count_) * kExact));
   uint64_t found = 0;
   for (size_t i = 0; i < counts_.size(); ++i) {
     found += counts_[i];

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "client/cpp/answers.h"
 #include "client/cpp/connection.h"
 #include "client/cpp/embed_stream.h"
@@ -41,8 +42,13 @@ absl::StatusOr<Embeddings> EmbedOnce(Connection& connection, v1::EmbedRequest re
 }
 
 absl::StatusOr<Embeddings> EmbedAll(Connection& connection, const std::vector<std::string>& texts,
-                                    v1::EmbedRequest request, const CallOptions& call) {
-  MIDLAYER_ASSIGN_OR_RETURN(const Limits limits, connection.GetLimits(call));
+                                    v1::EmbedRequest request, const CallOptions& whole_call) {
+  const absl::Time start = absl::Now();
+  MIDLAYER_ASSIGN_OR_RETURN(const Limits limits, connection.GetLimits(whole_call));
+  // What asking for the limits left of the time.
+  MIDLAYER_ASSIGN_OR_RETURN(const absl::Duration timeout, internal::TimeoutOf(connection.settings(), whole_call));
+  CallOptions call = whole_call;
+  call.timeout = std::max(timeout - (absl::Now() - start), absl::Milliseconds(1));
   auto text = texts.begin();
   Cutter cutter([&] { return text == texts.end() ? std::nullopt : std::optional(*text++); }, limits);
   std::optional<Chunk> first = cutter.Next();
@@ -113,10 +119,11 @@ absl::StatusOr<ServingStatus> Client::Health(const std::string& service, const C
   google::protobuf::Int32Value answer;
   MIDLAYER_RETURN_IF_ERROR(connection_->Call(call, [&](grpc::ClientContext* context) {
     HealthStub stub(connection_->channel());
-    std::promise<grpc::Status> end;
+    // Shared: gRPC's thread may still be inside of it when this one goes on.
+    const auto end = std::make_shared<std::promise<grpc::Status>>();
     stub.UnaryCall(context, "/grpc.health.v1.Health/Check", grpc::StubOptions(), &request, &answer,
-                   [&](grpc::Status status) { end.set_value(std::move(status)); });
-    return end.get_future().get();
+                   [end](grpc::Status status) { end->set_value(std::move(status)); });
+    return end->get_future().get();
   }));
   const bool is_known = answer.value() >= 0 && answer.value() <= static_cast<int>(ServingStatus::kServiceUnknown);
   return is_known ? static_cast<ServingStatus>(answer.value()) : ServingStatus::kUnknown;

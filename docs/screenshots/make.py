@@ -4,16 +4,19 @@
     ./quickstart && tools/setup.sh --tests && apt-get install chromium
     docs/screenshots/make.py
 
-Commands are taken from the README's own blocks and run against a server on the default ports. TEXTS.jsonl and PAIRS.jsonl stand for files of
-the user's: texts.jsonl is made up here.
+Commands are taken from the README's own blocks and run against a server on the default ports. texts.jsonl is made up
+here.
 """
 
+import contextlib
 import html
+import http.server
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -35,7 +38,7 @@ def shell(command: str, folder: Path) -> str:
     return done.stdout + done.stderr
 
 
-def shorten(text: str, lines: int = 24, width: int = 400) -> str:
+def shorten(text: str, lines: int = 16, width: int = 400) -> str:
     kept = [line if len(line) <= width else line[:width] + " …" for line in text.rstrip().splitlines()]
     return "\n".join(kept[:lines] + (["…"] if len(kept) > lines else []))
 
@@ -51,6 +54,26 @@ def transcript(commands: list[str], folder: Path) -> str:
 def shoot(url: str, out: Path, height: int, wait_ms: int = 500, width: int = 1072) -> None:
     subprocess.run(["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--window-size={width},{height}",
                     f"--timeout={wait_ms}", f"--screenshot={out}", url], check=True, capture_output=True, timeout=120)  # fmt: skip
+
+
+class Late(http.server.BaseHTTPRequestHandler):
+    """The server's own pages, with a picture that comes late: a browser takes its screenshot of a page that is loaded whole."""
+
+    def log_message(self, *_) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        if self.path == "/late":
+            time.sleep(12)
+            kind, body = "image/svg+xml", b'<svg xmlns="http://www.w3.org/2000/svg"/>'
+        else:
+            with urllib.request.urlopen(f"http://127.0.0.1:9090{self.path}") as answer:
+                kind, body = answer.headers["content-type"], answer.read()
+        self.send_response(200)
+        self.send_header("content-type", kind)
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(body + (b"<img src=/late width=0>" if self.path == "/" else b""))
 
 
 def terminal(name: str, commands: list[str], folder: Path, height: int) -> None:
@@ -75,11 +98,14 @@ def main() -> None:
             python = f"cd proto && python3 - <<'END'\n{blocks('python')[0]}END"
             shell(f"ln -sf {ROOT}/.deps/venv/bin/python3 python3", folder)
             os.environ["PATH"] = ENVIRONMENT["PATH"] = f"{folder}:{ENVIRONMENT['PATH']}"
-            terminal("examples", [*examples, "wc -l vectors.jsonl", python], folder, 1240)
-            terminal("bench", ["build/release/midlayer bench --layer 1,3,6 --concurrency 8"], folder, 520)
+            terminal("examples", [*examples, "wc -l vectors.jsonl", python], folder, 1160)
+            terminal("bench", ["build/release/midlayer bench --layer 1,3,6 --concurrency 8"], folder, 460)
             load = subprocess.Popen([ROOT / "build/release/midlayer", "bench", "--layer", "1,2,3,4,5,6", "--duration", "60"], stdout=subprocess.DEVNULL)
             time.sleep(3)
-            shoot("http://127.0.0.1:9090/", HERE / "status.png", 1100, wait_ms=12000, width=1000)
+            late = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Late)
+            threading.Thread(target=late.serve_forever, daemon=True).start()
+            shoot(f"http://127.0.0.1:{late.server_port}/", HERE / "status.png", 1600, wait_ms=30000, width=1000)
+            late.shutdown()
             load.terminate()
             load.wait()
             urllib.request.urlopen("http://127.0.0.1:9090/readyz").read()

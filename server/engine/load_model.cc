@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/base/digest.h"
+#include "server/base/processors.h"
 #include "server/base/read_file.h"
 #include "server/base/status.h"
 #include "server/engine/torch_runner.h"
@@ -99,7 +100,7 @@ absl::StatusOr<std::string> LoadedDtype(const LoadOptions& options) {
 absl::StatusOr<LoadedModel> LoadModel(const LoadOptions& options) {
   MIDLAYER_ASSIGN_OR_RETURN(const at::ScalarType dtype, ParseDtype(options.dtype));
   MIDLAYER_ASSIGN_OR_RETURN(const std::vector<at::Device> devices, OpenDevices(options.device));
-  if (options.threads > 0) at::set_num_threads(options.threads);
+  at::set_num_threads(options.threads > 0 ? options.threads : std::min(at::get_num_threads(), UsableProcessors()));
   LoadedModel model;
   ModelInfo& info = model.info;
   MIDLAYER_ASSIGN_OR_RETURN(info.description, DescribeModel(options.directory, options.overrides));

@@ -23,7 +23,7 @@ struct LoadOptions {
   std::string dtype = "float32";      // see ParseDtype()
   bool pure_low_precision = false;    // see Transformer::Options
   int max_layer = -1;                 // -1: all
-  int threads = 0;                    // of libtorch; 0: one a processor
+  int threads = 0;                    // of libtorch; 0: its own choice, and no more than UsableProcessors()
   std::vector<std::string> adapters;  // directories of LoRA adapters, merged in this order
   std::string pooling_head;           // file of a trained pooling head; empty: none
   DescriptionOverrides overrides;

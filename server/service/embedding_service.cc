@@ -12,6 +12,11 @@ namespace {
 
 int DeepestLayer(const OutputSpec& output) { return *std::max_element(output.layers.begin(), output.layers.end()); }
 
+// Errors name the field, what was expected, and what came: that may be a text, a label or a name of the caller's.
+std::string WithoutValues(absl::string_view message) {
+  return std::string(message.substr(0, message.find(", found ")));
+}
+
 void LogEnd(const CallTags& tags, const EndedCall& call, double seconds) {
   if (!LogsDebug()) return;
   LogFields fields = {{"method", call.method},
@@ -26,7 +31,7 @@ void LogEnd(const CallTags& tags, const EndedCall& call, double seconds) {
     for (const OutputSpec& output : call.outputs) layers.push_back(DeepestLayer(output));
     fields.emplace_back("layers", layers);
   }
-  if (!call.status.ok()) fields.emplace_back("error", std::string(call.status.message()));
+  if (!call.status.ok()) fields.emplace_back("error", WithoutValues(call.status.message()));
   LogDebug("request", fields);
 }
 

@@ -68,7 +68,8 @@ struct EndedCall {
   int texts = 0;                    // that came
   std::vector<OutputSpec> outputs;  // that were asked for
 };
-// Counts it, its refusal, and its outputs where it was answered; logs it at debug, without any text of it.
+// Counts it, its refusal, and its outputs where it was answered; logs it at debug, without anything that the caller
+// wrote.
 void RecordEnd(const ServiceContext& context, const CallTags& tags, const EndedCall& call);
 
 // A stream that ends with `status` before anything is read. Counted as `method`.

@@ -1,5 +1,6 @@
 """The shells complete midlayer's command lines, by what `midlayer completion` prints."""
 
+import pathlib
 import subprocess
 import tempfile
 import unittest
@@ -49,6 +50,9 @@ class Completion(unittest.TestCase):
 
         self.check(complete)
         self.assertEqual(complete("midlayer", "embed", "--pooling", "=", "cl"), ["cls"])
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "two words.txt").touch()
+            self.assertEqual(complete("midlayer", "embed", "--input", f"{folder}/t"), [f"{folder}/two words.txt"])
         self.assertEqual(sorted(complete("midlayer", "embed", "--state", "=")), ["normed", "raw"])
 
     def test_zsh(self):
@@ -57,7 +61,7 @@ class Completion(unittest.TestCase):
         def complete(*words):
             quoted = " ".join(f"'{word}'" for word in words)
             # As zsh calls functions that were written for bash.
-            begin = script + "emulate sh; setopt kshglob noshglob braceexpand nosh_word_split\n"
+            begin = "autoload -U compinit && compinit -u -D\n" + script + "emulate sh; setopt kshglob noshglob braceexpand nosh_word_split\n"
             found = self.output("zsh", begin + BY_FUNCTION.format(words=quoted))
             return [word for word in found if word and word.startswith(words[-1])]  # zsh itself picks by what was typed
 

@@ -1,7 +1,9 @@
 """The log of requests: one line each at debug, with what finds it again, and never a text."""
 
 import json
+import pathlib
 import re
+import tempfile
 
 import harness
 from harness import Server, run
@@ -39,6 +41,23 @@ class Requests(harness.TestCase):
         self.assertTrue(bad["error"].startswith("layer: expected "), bad)
         self.assertNotIn("traceparent", bad)
         self.assertEqual((streamed["method"], streamed["code"]), ("EmbedStream", "OK"))
+
+    def test_errors_are_logged_without_what_the_caller_wrote(self):
+        """Labels, names and lines of data sets are told to the caller, who knows them, and to nobody else."""
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "broken.jsonl").write_text(f'{{"text": "{SECRET}", "label": {SECRET}}}\n')
+            with Server("bert", "--log-level", "debug", "--datasets", folder) as server:
+                for request in (f'{{"options": {{}}}} {{"example": {{"text": "a", "label": "{SECRET}"}}}}',
+                                f'{{"options": {{}}}} {{"example": {{"text": "a", "relevant_ids": ["{SECRET}"]}}}}',
+                                '{"options": {"dataset_name": "broken"}}'):
+                    done = run([self.grpcurl, "-plaintext", "-d", request, server.address,
+                                "midlayer.v1.ScoringService/ScoreLayers"])
+                    self.assertIn("expected ", done.stderr)
+                done = harness.client("embed", f"--prompt-name={SECRET}", "a", server=server)
+                self.assertIn(SECRET, done.stderr)
+                _, rest = server.stop()
+        self.assertEqual(rest.count("code=INVALID_ARGUMENT"), 4, rest)
+        self.assertNotIn(SECRET[:12], rest)
 
     def test_text_lines_hold_the_same(self):
         with Server("bert", "--log-level", "debug") as server:

@@ -2,6 +2,7 @@
 #include "client/cli/bench.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <sstream>
 #include <string>
@@ -43,6 +44,16 @@ TEST(LatencyHistogramTest, PercentilesAreThoseOfTheValuesUpToAThousandth) {
   EXPECT_EQ(histogram.count(), 20000);
   EXPECT_EQ(histogram.min(), *std::ranges::min_element(values));
   EXPECT_EQ(histogram.max(), *std::ranges::max_element(values));
+}
+
+// The rank is the percentile of the count, and not one more because 99.9 has no exact binary form.
+TEST(LatencyHistogramTest, RanksAreExact) {
+  LatencyHistogram histogram;
+  for (int i = 1; i <= 1000; ++i) histogram.Record(1e-6 * i);
+  EXPECT_THAT(histogram.Percentile(50), DoubleNear(500e-6, 1e-9));
+  EXPECT_THAT(histogram.Percentile(99), DoubleNear(990e-6, 1e-9));
+  EXPECT_THAT(histogram.Percentile(99.9), DoubleNear(999e-6, 1e-9));
+  EXPECT_THAT(histogram.Percentile(99.99), DoubleNear(1000e-6, 1e-9));
 }
 
 TEST(LatencyHistogramTest, BucketsHoldEveryValueOnce) {
@@ -131,7 +142,7 @@ TEST_F(BenchTest, EveryRequestIsCountedOnceUnderItsLayer) {
   int sum = 0, buckets = 0;
   for (const char* layer : {"1", "3", "selected"}) {
     sum += result["layers"][layer]["requests"].get<int>();
-    EXPECT_GT(result["layers"][layer]["requests"], 15) << layer;  // 33 on average
+    EXPECT_GT(result["layers"][layer]["requests"], 8) << layer;  // 33 on average
   }
   for (const auto& bucket : result["all"]["histogram"]) buckets += bucket[1].get<int>();
   EXPECT_EQ(sum, 100);
@@ -168,6 +179,22 @@ TEST_F(BenchTest, WaitingForAFreeThreadIsPartOfTheLatencyOfAnOpenLoop) {
   EXPECT_GT(result["not_sent"], 0);
   EXPECT_GT(result["most_late_seconds"], 0.1);
   EXPECT_GT(result["failures"]["DEADLINE_EXCEEDED"]["count"], 0);
+}
+
+TEST_F(BenchTest, AnOpenLoopEndsWhateverIsLeftOfIt) {
+  options_.input = "-";
+  options_.layers = {1};
+  options_.concurrency = 1;
+  options_.rate = 1000;
+  options_.requests = 0;
+  options_.warmup_seconds = 0.5;
+  options_.duration_seconds = 0.1;
+  options_.connection.timeout_seconds = 0.5;
+  in_.str("1\n1\n1\nslow\n");  // a server that would be busy with the warm-up for a minute
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(Run(), kExitFailed);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+  EXPECT_GT(Result()["not_sent"], 0);
 }
 
 TEST_F(BenchTest, FailuresAreCountedByTheirCodeAndTold) {

@@ -6,14 +6,17 @@
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
 #include "tests/client/cli/fake_server.h"
 
 namespace midlayer {
@@ -88,6 +91,26 @@ class ScriptedServer {
       int port = 0, const std::shared_ptr<grpc::ServerCredentials>& credentials = grpc::InsecureServerCredentials())
       : port_(port) {
     grpc::EnableDefaultHealthCheckService(true);
+    // A port that was used before may be another's for a moment.
+    for (int i = 0; i < 100 && server_ == nullptr; ++i) {
+      if (i > 0) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      Start(port, credentials);
+    }
+    if (server_ == nullptr) ADD_FAILURE() << "the port " << port << " cannot be listened on";
+  }
+
+  ~ScriptedServer() {
+    if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
+  }
+
+  std::string target() const { return absl::StrCat("127.0.0.1:", port_); }
+  int port() const { return port_; }
+  ScriptedService& service() { return service_; }
+  cli::FakeScoring& scoring() { return scoring_; }
+  cli::FakeSelections& selections() { return selections_; }
+
+ private:
+  void Start(int port, const std::shared_ptr<grpc::ServerCredentials>& credentials) {
     grpc::ServerBuilder builder;
     // Else the kernel may give two tests that run side by side the same port.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
@@ -98,15 +121,6 @@ class ScriptedServer {
     server_ = builder.BuildAndStart();
   }
 
-  ~ScriptedServer() { server_->Shutdown(std::chrono::system_clock::now()); }
-
-  std::string target() const { return absl::StrCat("127.0.0.1:", port_); }
-  int port() const { return port_; }
-  ScriptedService& service() { return service_; }
-  cli::FakeScoring& scoring() { return scoring_; }
-  cli::FakeSelections& selections() { return selections_; }
-
- private:
   ScriptedService service_;
   cli::FakeScoring scoring_;
   cli::FakeSelections selections_;

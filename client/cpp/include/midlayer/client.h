@@ -94,7 +94,8 @@ class Client {
   // The vectors of any number of texts, in order, in bounded memory: at most 16 messages and 16 MiB of texts are on the
   // way. Returns when all are answered.
   //
-  // `next_text` gives the texts, and nothing at the end. `on_result` gets a result for each message, whose `first` is
+  // `next_text` gives the texts, and nothing at the end. It is called on this thread, between results: one that waits
+  // holds up the results too, and must not wait for one. `on_result` gets a result for each message, whose `first` is
   // the place of its first text; an error that it returns ends the stream and is returned. Both are called on the
   // caller's thread.
   //
