@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A folder may include itself and those of lower levels. "" is server/ itself: main.cc and flags.
+// A folder may include itself and those of lower levels. "" is server/ itself: main.cc, flags and process.
 const std::map<std::string, int>& Levels() {
   static const std::map<std::string, int> levels = {
       {"ffi", 0},        {"base", 1},    {"tokenizer", 2}, {"weights", 2}, {"nn", 2},
@@ -43,7 +43,7 @@ bool IsGrpc(std::string_view header) {
 }
 
 bool MayUseGrpc(std::string_view file) {
-  return StartsWithAny(file, {"server/service/", "server/main.cc", "server/flags."});
+  return StartsWithAny(file, {"server/service/", "server/main.cc", "server/flags.", "server/process."});
 }
 
 bool IsTorch(std::string_view header) { return StartsWithAny(header, {"ATen/", "c10/", "torch/", "caffe2/"}); }

@@ -42,13 +42,7 @@ absl::StatusOr<Embeddings> EmbedOnce(Connection& connection, v1::EmbedRequest re
 }
 
 absl::StatusOr<Embeddings> EmbedAll(Connection& connection, const std::vector<std::string>& texts,
-                                    v1::EmbedRequest request, const CallOptions& whole_call) {
-  const absl::Time start = absl::Now();
-  MIDLAYER_ASSIGN_OR_RETURN(const Limits limits, connection.GetLimits(whole_call));
-  // What asking for the limits left of the time.
-  MIDLAYER_ASSIGN_OR_RETURN(const absl::Duration timeout, internal::TimeoutOf(connection.settings(), whole_call));
-  CallOptions call = whole_call;
-  call.timeout = std::max(timeout - (absl::Now() - start), absl::Milliseconds(1));
+                                    v1::EmbedRequest request, const Limits& limits, const CallOptions& call) {
   auto text = texts.begin();
   Cutter cutter([&] { return text == texts.end() ? std::nullopt : std::optional(*text++); }, limits);
   std::optional<Chunk> first = cutter.Next();
@@ -67,6 +61,18 @@ absl::StatusOr<Embeddings> EmbedAll(Connection& connection, const std::vector<st
   return whole;
 }
 
+// One timeout for asking for the limits and for what follows.
+absl::StatusOr<Embeddings> EmbedInTime(Connection& connection, const std::vector<std::string>& texts,
+                                       v1::EmbedRequest request, CallOptions call) {
+  const absl::Time start = absl::Now();
+  MIDLAYER_ASSIGN_OR_RETURN(const Limits limits, connection.GetLimits(call));
+  MIDLAYER_ASSIGN_OR_RETURN(const absl::Duration timeout, internal::TimeoutOf(connection.settings(), call));
+  call.timeout = std::max(timeout - (absl::Now() - start), absl::Milliseconds(1));
+  absl::StatusOr<Embeddings> result = EmbedAll(connection, texts, std::move(request), limits, call);
+  if (absl::IsDeadlineExceeded(result.status())) return internal::NoAnswerWithin(connection.settings(), timeout);
+  return result;
+}
+
 }  // namespace
 
 Client::Client(const ClientOptions& options) : connection_(std::make_unique<Connection>(options)) {}
@@ -79,7 +85,7 @@ const absl::Status& Client::status() const { return connection_->status(); }
 absl::StatusOr<Embeddings> Client::Embed(const std::vector<std::string>& texts, const EmbedOptions& options,
                                          const CallOptions& call) {
   MIDLAYER_ASSIGN_OR_RETURN(v1::EmbedRequest request, internal::ToWire(options));
-  absl::StatusOr<Embeddings> result = EmbedAll(*connection_, texts, std::move(request), call);
+  absl::StatusOr<Embeddings> result = EmbedInTime(*connection_, texts, std::move(request), call);
   if (absl::IsInvalidArgument(result.status())) connection_->ForgetLimits();
   return result;
 }

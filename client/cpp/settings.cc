@@ -95,16 +95,19 @@ absl::StatusOr<absl::Duration> TimeoutOf(const Settings& settings, const CallOpt
   return timeout;
 }
 
+absl::Status NoAnswerWithin(const Settings& settings, absl::Duration timeout) {
+  const std::string within = timeout == absl::InfiniteDuration() ? "" : absl::StrCat(" within ", InSeconds(timeout));
+  return absl::DeadlineExceededError(
+      absl::StrCat("no answer from ", settings.target, within, ": wait longer with timeout"));
+}
+
 absl::Status Describe(const Settings& settings, const grpc::Status& status, absl::Duration timeout,
                       const CallOptions& call) {
   if (status.ok()) return absl::OkStatus();
   auto code = static_cast<absl::StatusCode>(status.error_code());
   std::string message = OneLine(status.error_message());
   if (message.empty()) message = absl::StatusCodeToString(code);
-  if (code == absl::StatusCode::kDeadlineExceeded) {
-    const std::string within = timeout == absl::InfiniteDuration() ? "" : absl::StrCat(" within ", InSeconds(timeout));
-    message = absl::StrCat("no answer from ", settings.target, within, ": wait longer with timeout");
-  }
+  if (code == absl::StatusCode::kDeadlineExceeded) return NoAnswerWithin(settings, timeout);
   if (code == absl::StatusCode::kCancelled) {
     if (call.stop.stop_requested()) return absl::CancelledError("stopped by the caller");
     // gRPC's servers cancel what comes while they begin to shut down.

@@ -36,6 +36,9 @@ struct Settings {
 // How long a call may take. INVALID_ARGUMENT where that is nothing.
 absl::StatusOr<absl::Duration> TimeoutOf(const Settings& settings, const CallOptions& call);
 
+// DEADLINE_EXCEEDED of what was given `timeout`.
+absl::Status NoAnswerWithin(const Settings& settings, absl::Duration timeout);
+
 // The error for what gRPC says of a call that was given `timeout`.
 absl::Status Describe(const Settings& settings, const grpc::Status& status, absl::Duration timeout,
                       const CallOptions& call);

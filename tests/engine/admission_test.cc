@@ -112,6 +112,8 @@ TEST(AdmissionTest, ThoseThatWaitLeaveAQuarterForThoseThatDoNot) {
   EXPECT_THAT(waiters.granted, ElementsAre(0, 1, 2, 3));
   waiters.Wait(admission, {1, 95}, 4);
   EXPECT_TRUE(Admits(admission, {1, 20})) << "bytes have a share too";
+  for (int name = 1; name < 4; ++name) waiters.permits[name].reset();
+  EXPECT_THAT(waiters.granted, ElementsAre(0, 1, 2, 3, 4)) << "more than the share alone";
 }
 
 // A request that was cancelled while it waited gives its permit back at once.
