@@ -95,16 +95,22 @@ void AddDeviceFlags(CLI::App& app, Flags& flags) {
       "Keep the residual stream and norms in --dtype too: less memory traffic on a GPU, against rounding at every "
       "block (bfloat16 on all-MiniLM-L6-v2: a cosine to float32 of 0.99996 instead of 0.99999). Changes the "
       "fingerprint.");
+  group.Add("--packed-linear", flags.load.fast_paths.packed_linear, "true|false",
+            "On a CPU, keep the weights of float32 and bfloat16 models in the layout of oneDNN and let it apply what "
+            "follows a product in the same step. Vectors change in their last digits.");
+  group.Add("--cpu-attention", flags.load.fast_paths.cpu_attention, "true|false",
+            "On a CPU, compute attention with the server's own vector instructions instead of libtorch's. Vectors "
+            "change in their last digits.");
   group
       .Add("--streams", flags.streams, "N",
            "Batches under way on one GPU, each on a stream of its own: while one is computed, the next is copied and "
-           "started. Each takes memory for its activations. A CPU has one.")
+           "started. Each takes memory for its activations. A CPU has one for each of its --threads.")
       ->check(CLI::Range(1, 16).description(""));
   group
       .Add("--threads", flags.load.threads, "N",
-           "Threads of one matrix product; 0: one for each core that it may use, by its affinity and its control "
-           "group's quota. Fewer leave room for other processes: two that "
-           "fight for a core are both much slower.")
+           "Threads that compute on a CPU: a batch alone is shared out to all of them, batches side by side have fewer "
+           "each. 0: one for each core that the server may use, by its affinity and its control group's quota. Fewer "
+           "leave room for other processes: two that fight for a core are both much slower.")
       ->check(CLI::Validator(CLI::NonNegativeNumber).description(""));
 }
 
@@ -160,9 +166,9 @@ void AddLimitFlags(CLI::App& app, Flags& flags) {
   Group group(app, "Batching and limits");
   group
       .Add("--batch-tokens", flags.engine.batch_tokens, "N",
-           "Most tokens of one batch (a longer text goes alone). More use a GPU better; on a CPU beyond a few thousand "
-           "they only leave the cache, and every request waits for the batch before it.")
-      ->check(CLI::Range(1, 1 << 24).description(""));
+           "Most tokens of one batch (a longer text goes alone); 0: 512 on a CPU, where more are not faster and every "
+           "request waits for the batch before it, 8192 on a GPU.")
+      ->check(CLI::Range(0, 1 << 24).description(""));
   group
       .Add("--tokenizer-threads", flags.engine.tokenizer_threads, "N",
            "Threads that turn text into tokens. One keeps up with a model on a few cores; a fast GPU wants more.")

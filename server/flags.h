@@ -19,8 +19,8 @@ std::string StateDirectory();
 struct Flags {
   LoadOptions load;
   bool trim_to_selection = false;
-  int streams = 2;  // of one GPU
-  Engine::Options engine;
+  int streams = 2;                               // of one GPU
+  Engine::Options engine = {.batch_tokens = 0};  // 0: as fits the device
   RequestLimits limits;
   ScoreLimits score_limits;
   TorchScorerOptions scorer;

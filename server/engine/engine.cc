@@ -166,10 +166,23 @@ absl::StatusOr<absl::Duration> Engine::RunStates(const PackedTokens& batch, Stat
 
 void Engine::StepAside(Lane& lane) {
   while (!lane.share.IsDue()) {
-    std::optional<Batch> batch = batcher_.NextIfWaiting();
-    if (!batch.has_value()) return;
-    RunBatch(lane, *std::move(batch));
+    if (std::optional<Batch> batch = batcher_.NextIfWaiting()) {
+      RunBatch(lane, *std::move(batch));
+    } else if (!lane.runner->SharesProcessors() || !WaitForABatch(lane)) {
+      return;
+    }
   }
+}
+
+bool Engine::WaitForABatch(Lane& lane) {
+  const absl::Time start = options_.clock();
+  {
+    std::unique_lock lock(under_way_mutex_);
+    if (under_way_ == 0) return false;
+    batch_ended_.wait(lock, [this, ended = batches_ended_] { return batches_ended_ != ended; });
+  }
+  lane.share.RestTook(options_.clock() - start);
+  return true;
 }
 
 void Engine::RunLoop(int number) {
@@ -189,7 +202,17 @@ void Engine::RunBatch(Lane& lane, Batch batch) {
     telemetry_->StageTook(Telemetry::Stage::kQueue, absl::ToDoubleSeconds(batch.assembled - row.queued));
   }
   const absl::Time start = options_.clock();
+  {
+    const std::lock_guard lock(under_way_mutex_);
+    ++under_way_;
+  }
   RunAndDeliver(*lane.runner, std::move(batch));
+  {
+    const std::lock_guard lock(under_way_mutex_);
+    --under_way_;
+    ++batches_ended_;
+  }
+  batch_ended_.notify_all();
   lane.share.RestTook(options_.clock() - start);
 }
 

@@ -3,7 +3,9 @@
 #define MIDLAYER_SERVER_ENGINE_ENGINE_H_
 
 #include <atomic>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <shared_mutex>
 #include <thread>
 #include <vector>
@@ -24,7 +26,7 @@ namespace midlayer {
 class Engine {
  public:
   struct Options {
-    int64_t batch_tokens = 1024;
+    int64_t batch_tokens = 512;
     int tokenizer_threads = 1;
     Admission::Size max_waiting = {.texts = 4096, .bytes = 64 << 20};
     bool include_prompt = true;  // whether the prompt's tokens are pooled too
@@ -76,8 +78,11 @@ class Engine {
   void Tokenize(const std::shared_ptr<Tokenizing>& work, size_t first, size_t end);
   absl::StatusOr<Row> TokenizeText(const std::shared_ptr<Request>& request, size_t text, int prompt_tokens);
   void RunLoop(int number);
-  // Runs what waits for a batch, until nothing does or background work is due again.
+  // Runs what waits for a batch, until nothing does or background work is due again. Where runners share processors, it
+  // waits for the batches of others too.
   void StepAside(Lane& lane);
+  // Until one that is under way ends. False where none is.
+  bool WaitForABatch(Lane& lane);
   void RunBatch(Lane& lane, Batch batch);
   // Runs `batch`; where that fails, its halves: one bad row fails no other, and what is too much for the device's
   // memory at once may fit in parts.
@@ -94,6 +99,12 @@ class Engine {
   WorkerPool pool_;
   std::atomic<int64_t> last_batch_micros_;
   std::shared_mutex beside_others_;  // shared while a batch runs, held alone by one that needs all the memory
+  std::mutex under_way_mutex_;
+  std::condition_variable batch_ended_;
+  // Guarded by under_way_mutex_: batches.
+  int under_way_ = 0;
+  int64_t batches_ended_ = 0;
+
   std::vector<Lane> lanes_;
 };
 

@@ -124,6 +124,7 @@ absl::StatusOr<LoadedModel> LoadModel(const LoadOptions& options) {
                                        .device = device,
                                        .dtype = dtype,
                                        .pure_low_precision = options.pure_low_precision,
+                                       .fast_paths = options.fast_paths,
                                        .adapters = options.adapters,
                                        .enough_layers = first ? options.enough_layers : nullptr},
                                       base);

@@ -18,6 +18,9 @@ class Runner {
   // Called once before everything else, from the same thread: what no request should wait for.
   virtual void WarmUp() {}
 
+  // Whether runners like this one compute on the same processors: what another does slows it down.
+  virtual bool SharesProcessors() const { return false; }
+
   // For each row of `batch`, its pooled vectors, one for each of row.request->slots. Called from one thread.
   using Vectors = std::vector<std::vector<std::vector<float>>>;
   virtual absl::StatusOr<Vectors> Run(const Batch& batch) = 0;

@@ -10,6 +10,7 @@
 #include "absl/types/span.h"
 #include "server/engine/model_info.h"
 #include "server/engine/runner.h"
+#include "server/nn/fast_paths.h"
 #include "server/telemetry/telemetry.h"
 
 namespace midlayer {
@@ -19,11 +20,12 @@ class Transformer;
 
 struct LoadOptions {
   std::string directory;
-  std::string device = "auto";        // see OpenDevices()
-  std::string dtype = "float32";      // see ParseDtype()
-  bool pure_low_precision = false;    // see Transformer::Options
+  std::string device = "auto";      // see OpenDevices()
+  std::string dtype = "float32";    // see ParseDtype()
+  bool pure_low_precision = false;  // see Transformer::Options
+  FastPaths fast_paths;
   int max_layer = -1;                 // -1: all
-  int threads = 0;                    // of libtorch; 0: its own choice, and no more than UsableProcessors()
+  int threads = 0;                    // on a CPU, all in all; 0: libtorch's choice, and no more than UsableProcessors()
   std::vector<std::string> adapters;  // directories of LoRA adapters, merged in this order
   std::string pooling_head;           // file of a trained pooling head; empty: none
   DescriptionOverrides overrides;
@@ -48,8 +50,9 @@ struct LoadedModel {
 // Errors name the file or flag, what was expected and what was found.
 absl::StatusOr<LoadedModel> LoadModel(const LoadOptions& options);
 
-// One runner for a replica on the CPU, which takes all its threads; `streams` for one on a GPU, each with a stream of
-// its own: while one computes a batch, the next is copied and started. `telemetry` must outlive the runners.
+// For a replica on the CPU as many runners as at::get_num_threads(), which share so many threads; for one on a GPU
+// `streams`, each with a stream of its own: while one computes a batch, the next is copied and started. `telemetry`
+// must outlive the runners.
 absl::StatusOr<std::vector<std::unique_ptr<Runner>>> MakeTorchRunners(absl::Span<const Replica> replicas, int streams,
                                                                       Telemetry* telemetry);
 

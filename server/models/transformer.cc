@@ -29,6 +29,13 @@ void WritePositions(const ArchSpec& arch, const PackedTokens& batch, int32_t* po
   }
 }
 
+// Products of every new number of tokens are set up once, which takes as long as a short text: above a few, numbers are
+// rounded up.
+int64_t RoundUp(int64_t tokens, int64_t multiple) {
+  constexpr int64_t kFew = 32;
+  return tokens <= kFew ? tokens : (tokens + multiple - 1) / multiple * multiple;
+}
+
 int64_t Longest(const PackedTokens& batch, int64_t rows) {
   int64_t longest = 0;
   for (int64_t row = 0; row < rows; ++row) longest = std::max(longest, batch.offsets[row + 1] - batch.offsets[row]);
@@ -71,7 +78,7 @@ void Transformer::Run(const PackedTokens& batch, Tap tap) const {
   TORCH_CHECK(batch.RowsAt(max_layer() + 1) == 0, "expected rows up to layer ", max_layer(), ", found a deeper one");
   const Inputs inputs = Stage(batch);
   at::Tensor x_PD = Embed(inputs);
-  if (!tap(0, x_PD)) return;
+  if (!tap(0, x_PD.narrow(0, 0, batch.tokens()))) return;
   Pass pass(RopesFor(batch, inputs), relative_bias_);
   int64_t rows = 0;
   for (int layer = 1; layer <= max_layer() && batch.RowsAt(layer) > 0; ++layer) {
@@ -80,20 +87,21 @@ void Transformer::Run(const PackedTokens& batch, Tap tap) const {
       pass.rows.groups = GroupRows(absl::MakeConstSpan(batch.offsets).subspan(0, rows + 1));
       pass.rows.longest = Longest(batch, rows);
       pass.rows.starts = inputs.starts.narrow(0, 0, rows + 1);
-      x_PD = x_PD.narrow(0, 0, batch.offsets[rows]);
+      x_PD = x_PD.narrow(0, 0, RoundUp(batch.offsets[rows], token_multiple_));
     }
     x_PD = RunBlock(layer, x_PD, pass);
     if (layer == arch_.layers && arch_.final_norm) x_PD = final_norm_(x_PD);
-    if (!tap(layer, x_PD)) return;
+    if (!tap(layer, x_PD.narrow(0, 0, batch.offsets[rows]))) return;
   }
 }
 
 // One copy, from pinned memory for a GPU, so that it need not be waited for.
 Transformer::Inputs Transformer::Stage(const PackedTokens& batch) const {
-  const int64_t tokens = batch.tokens(), rows = batch.rows();
+  const int64_t tokens = RoundUp(batch.tokens(), token_multiple_), rows = batch.rows();
   const at::Tensor host =
       at::empty({2 * tokens + rows + 1}, at::TensorOptions(at::kInt).pinned_memory(device_.is_cuda()));
   int32_t* const values = host.mutable_data_ptr<int32_t>();
+  std::fill_n(values, 2 * tokens, 0);
   std::copy(batch.ids.begin(), batch.ids.end(), values);
   WritePositions(arch_, batch, values + tokens);
   std::transform(batch.offsets.begin(), batch.offsets.end(), values + 2 * tokens,
@@ -106,10 +114,11 @@ Transformer::Inputs Transformer::Stage(const PackedTokens& batch) const {
 
 std::vector<RopeTable> Transformer::RopesFor(const PackedTokens& batch, const Inputs& inputs) const {
   const bool kept = Longest(batch, batch.rows()) <= rope_tokens_;
+  std::vector<int64_t> offsets = batch.offsets;
+  offsets.push_back(inputs.ids_P.size(0));
   std::vector<RopeTable> ropes;
   for (size_t i = 0; i < ropes_.size(); ++i) {
-    ropes.push_back(kept ? RowsOf(ropes_[i], inputs.positions_P)
-                         : MakeRopeTable(arch_.ropes[i], batch.offsets, device_));
+    ropes.push_back(kept ? RowsOf(ropes_[i], inputs.positions_P) : MakeRopeTable(arch_.ropes[i], offsets, device_));
   }
   return ropes;
 }
@@ -124,11 +133,11 @@ at::Tensor Transformer::Embed(const Inputs& inputs) const {
   return arch_.embedding_norm ? embedding_norm_(x_PD) : x_PD;
 }
 
-at::Tensor Transformer::Attention(int layer, const at::Tensor& x_PD, Pass& pass) const {
+at::Tensor Transformer::Attend(int layer, const at::Tensor& x_PD, Pass& pass) const {
   const Block& block = blocks_[layer - 1];
   const AttentionSpec& spec = arch_.attention[layer - 1];
-  const int64_t tokens = x_PD.size(0), keys = arch_.key_features();
-  const auto by_head = [&](const at::Tensor& x) { return x.reshape({tokens, -1, arch_.head_size}); };
+  const int64_t keys = arch_.key_features();
+  const auto by_head = [&](const at::Tensor& x) { return x.unflatten(1, {-1, arch_.head_size}); };
   const std::vector<at::Tensor> parts = at::split_with_sizes(block.qkv(x_PD), {arch_.query_features(), keys, keys}, 1);
   at::Tensor q = by_head(parts[0]), k = by_head(parts[1]);
   const at::Tensor v = by_head(parts[2]);
@@ -142,43 +151,49 @@ at::Tensor Transformer::Attention(int layer, const at::Tensor& x_PD, Pass& pass)
     k = ApplyRope(pass.ropes[spec.rope], interleaved, k);
   }
   const bool causal = arch_.direction == AttentionDirection::kCausal;
-  return block.attention_out(
-      PackedAttention(q, k, v, pass.rows, {.scale = spec.scale, .causal = causal, .window = spec.window}, pass.masks));
+  return PackedAttention(q, k, v, pass.rows, {.scale = spec.scale, .causal = causal, .window = spec.window}, pass.masks,
+                         fast_paths_.cpu_attention);
 }
 
-at::Tensor Transformer::Mlp(const Block& block, const at::Tensor& x_PD) const {
+at::Tensor Transformer::Widen(const Block& block, const at::Tensor& x_PD) const {
+  if (!arch_.gated_mlp) return block.up.Activated(arch_.activation, x_PD);
   const at::Tensor up = block.up(x_PD);
-  if (!arch_.gated_mlp) return block.down(Activate(arch_.activation, up));
   const int64_t width = up.size(1) / 2;
-  return block.down(Activate(arch_.activation, up.narrow(1, 0, width)) * up.narrow(1, width, width));
+  return Activate(arch_.activation, up.narrow(1, 0, width)) * up.narrow(1, width, width);
 }
 
 at::Tensor Transformer::RunBlock(int layer, const at::Tensor& x_PD, Pass& pass) const {
   const Block& block = blocks_[layer - 1];
   if (arch_.mixer == Mixer::kMamba) return x_PD + RunMamba(block.mamba, block.attention_norm(x_PD), pass.rows.groups);
-  const auto attention = [&](const at::Tensor& x) { return Attention(layer, x, pass); };
-  const auto mlp = [&](const at::Tensor& x) { return Mlp(block, x); };
   const auto attention_norm = [&](const at::Tensor& x) {
     return layer > 1 || arch_.first_attention_norm ? block.attention_norm(x) : x;
   };
+  // sum + A(x) and sum + M(x)
+  const auto add_attention = [&](const at::Tensor& sum, const at::Tensor& x) {
+    return block.attention_out.Added(sum, Attend(layer, x, pass));
+  };
+  const auto add_mlp = [&](const at::Tensor& sum, const at::Tensor& x) {
+    return block.down.Added(sum, Widen(block, x));
+  };
   switch (arch_.block_form) {
     case BlockForm::kPostNorm: {
-      const at::Tensor y_PD = block.attention_norm(x_PD + attention(x_PD));
-      return block.mlp_norm(y_PD + mlp(y_PD));
+      const at::Tensor y_PD = block.attention_norm(add_attention(x_PD, x_PD));
+      return block.mlp_norm(add_mlp(y_PD, y_PD));
     }
     case BlockForm::kPreNorm: {
-      const at::Tensor y_PD = x_PD + attention(attention_norm(x_PD));
-      return y_PD + mlp(block.mlp_norm(y_PD));
+      const at::Tensor y_PD = add_attention(x_PD, attention_norm(x_PD));
+      return add_mlp(y_PD, block.mlp_norm(y_PD));
     }
     case BlockForm::kParallel:
-      return x_PD + attention(attention_norm(x_PD)) + mlp(block.mlp_norm(x_PD));
+      return add_mlp(add_attention(x_PD, attention_norm(x_PD)), block.mlp_norm(x_PD));
     case BlockForm::kParallelShared: {
       const at::Tensor normed_PD = attention_norm(x_PD);
-      return x_PD + attention(normed_PD) + mlp(normed_PD);
+      return add_mlp(add_attention(x_PD, normed_PD), normed_PD);
     }
     case BlockForm::kSandwich: {
-      const at::Tensor y_PD = x_PD + block.post_attention_norm(attention(attention_norm(x_PD)));
-      return y_PD + block.post_mlp_norm(mlp(block.mlp_norm(y_PD)));
+      const at::Tensor attended_PD = block.attention_out(Attend(layer, attention_norm(x_PD), pass));
+      const at::Tensor y_PD = x_PD + block.post_attention_norm(attended_PD);
+      return y_PD + block.post_mlp_norm(block.down(Widen(block, block.mlp_norm(y_PD))));
     }
   }
   return x_PD;

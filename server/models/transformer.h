@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "server/models/description.h"
 #include "server/models/packed_tokens.h"
+#include "server/nn/fast_paths.h"
 #include "server/nn/functions.h"
 #include "server/nn/rope.h"
 #include "server/nn/ssm.h"
@@ -34,6 +35,7 @@ class Transformer {
     at::Device device = at::kCPU;
     at::ScalarType dtype = at::kFloat;
     bool pure_low_precision = false;  // the residual stream and norms are in `dtype` too
+    FastPaths fast_paths;
     // Directories of LoRA adapters, merged into the weights one after the other.
     std::vector<std::string> adapters;
     // Asked with the fingerprint of layer 0 when that is loaded: blocks above what it returns are not; -1 for no limit.
@@ -86,7 +88,7 @@ class Transformer {
     Norm post_mlp_norm;
     MambaMixer mamba;  // behind attention_norm, instead of everything else
   };
-  // A batch on the device.
+  // A batch on the device. Its P may be more than the batch has: what follows its last token is computed and not used.
   struct Inputs {
     at::Tensor ids_P;        // int32
     at::Tensor positions_P;  // int32: the row of the position table; where there is none, the place in the text
@@ -100,22 +102,27 @@ class Transformer {
   };
   class Loader;
 
-  Transformer(const ArchSpec& arch, at::Device device, at::ScalarType residual_dtype)
-      : arch_(arch), device_(device), residual_dtype_(residual_dtype) {}
+  Transformer(const ArchSpec& arch, const Options& options)
+      : arch_(arch),
+        device_(options.device),
+        residual_dtype_(options.pure_low_precision ? options.dtype : at::kFloat),
+        fast_paths_(options.fast_paths) {}
 
   void KeepRopes(int64_t max_tokens);
   Inputs Stage(const PackedTokens& batch) const;
   std::vector<RopeTable> RopesFor(const PackedTokens& batch, const Inputs& inputs) const;
   at::Tensor Embed(const Inputs& inputs) const;  // (P, D)
   at::Tensor RunBlock(int layer, const at::Tensor& x_PD, Pass& pass) const;
-  at::Tensor Attention(int layer, const at::Tensor& x_PD, Pass& pass) const;
-  at::Tensor Mlp(const Block& block, const at::Tensor& x_PD) const;
+  at::Tensor Attend(int layer, const at::Tensor& x_PD, Pass& pass) const;  // (P, N H), before attention_out
+  at::Tensor Widen(const Block& block, const at::Tensor& x_PD) const;      // (P, I), before down
 
   // Constant after Load().
   const ArchSpec arch_;
   const at::Device device_;
   const at::ScalarType residual_dtype_;
-  at::Tensor word_embedding_;  // (vocabulary, D)
+  const FastPaths fast_paths_;
+  int64_t token_multiple_ = 1;  // numbers of tokens that blocks run on are rounded up to one
+  at::Tensor word_embedding_;   // (vocabulary, D)
   // Undefined where the architecture has none.
   at::Tensor position_embedding_;    // (positions, D)
   at::Tensor token_type_embedding_;  // (token types, D)

@@ -21,6 +21,8 @@ namespace midlayer {
 
 namespace {
 
+constexpr int64_t kTokenMultiple = 16;  // of batches for packed weights
+
 // A view of a projection's weight (out, in) or bias (out), rows in our order.
 at::Tensor Arranged(const at::Tensor& stored, Layout layout, int64_t heads) {
   switch (layout) {
@@ -104,7 +106,11 @@ class Transformer::Loader {
 
   // Projections of one input, one below the other.
   Linear Stacked(std::initializer_list<Slot> slots, int layer) {
-    return {Stack(slots, /*bias=*/false, layer), Stack(slots, /*bias=*/true, layer)};
+    Linear linear{Stack(slots, /*bias=*/false, layer), Stack(slots, /*bias=*/true, layer)};
+    if (status_.ok() && linear.weight.defined() && options_.fast_paths.packed_linear && CanPack(linear.weight)) {
+      status_ = CatchTorch([&] { linear = Packed(std::move(linear)); });
+    }
+    return linear;
   }
   // Each part is copied to its place: nothing is held twice.
   at::Tensor Stack(std::initializer_list<Slot> slots, bool bias, int layer) {
@@ -243,8 +249,7 @@ absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Load(const ModelDescri
   }
   MIDLAYER_ASSIGN_OR_RETURN(const BoundWeights bound,
                             Bind(model.architecture->weight_map(), arch, weights.tensors(), max_layer));
-  auto transformer = std::unique_ptr<Transformer>(
-      new Transformer(arch, options.device, options.pure_low_precision ? options.dtype : at::kFloat));
+  auto transformer = std::unique_ptr<Transformer>(new Transformer(arch, options));
   MIDLAYER_ASSIGN_OR_RETURN(const OpenedAdapters adapters, OpenAdapters(model, weights, options.adapters));
   transformer->notes_ = adapters.notes;
   Loader loader(arch, bound, adapters.deltas, weights, options);
@@ -281,6 +286,9 @@ absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Load(const ModelDescri
     transformer->fingerprints_.push_back(loader.Chain(transformer->fingerprints_.back()));
   }
   MIDLAYER_RETURN_IF_ERROR(loader.status());
+  if (!transformer->blocks_.empty() && transformer->blocks_[0].attention_out.IsPacked()) {
+    transformer->token_multiple_ = kTokenMultiple;
+  }
   MIDLAYER_RETURN_IF_ERROR(CatchTorch([&] { transformer->KeepRopes(model.max_tokens); }));
   return transformer;
 }

@@ -42,9 +42,10 @@ class AttentionMasks {
 
 // Each token attends to the tokens of its own row that `rule` lets it see. q: (P, N, H); k, v: (P, K, H), where head n
 // of the queries uses head n / (N / K). Returns (P, N H). On a GPU with bfloat16 or float16 all rows go in one call of
-// FlashAttention (Dao 2023) where it takes the head size; else one call for each group of rows.
+// FlashAttention (Dao 2023) where it takes the head size. `own_kernel`: on a CPU with float32 or bfloat16 that of
+// attention_kernel.h, row by row. Else one call of libtorch for each group of rows. Tokens behind the last row get 0.
 at::Tensor PackedAttention(const at::Tensor& q_PNH, const at::Tensor& k_PKH, const at::Tensor& v_PKH,
-                           const PackedRows& rows, const AttentionRule& rule, AttentionMasks& masks);
+                           const PackedRows& rows, const AttentionRule& rule, AttentionMasks& masks, bool own_kernel);
 
 // T5's relative position bias as MPNet uses it (bidirectional, 32 buckets, distances up to 128).
 // table: (buckets, N). Returns (N, T, T).

@@ -9,17 +9,10 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "server/nn/activation.h"
+#include "server/nn/linear.h"
 #include "server/nn/norm_kind.h"
 
 namespace midlayer {
-
-// y = x W^T + b, in W's dtype. weight: (out, in); bias: (out), undefined where there is none.
-struct Linear {
-  at::Tensor weight;
-  at::Tensor bias;
-  at::Tensor operator()(const at::Tensor& x) const;
-};
 
 // Over the last dimension. kLayer: (x - mean) / sqrt(variance + epsilon) * weight + bias.
 // kRms (Zhang, Sennrich 2019, "Root mean square layer normalization"): x / sqrt(mean of x^2 + epsilon) * weight.
@@ -33,14 +26,15 @@ struct Norm {
   at::Tensor operator()(const at::Tensor& x) const;
 };
 
-at::Tensor Activate(Activation activation, const at::Tensor& x);
-
 // Neighbouring rows of the same length: their attention is one call.
 struct RowGroup {
   int64_t first_token = 0;
   int64_t rows = 0;
   int64_t tokens = 0;  // T, of each row
 };
+
+// The first token behind it.
+inline int64_t EndOf(const RowGroup& group) { return group.first_token + group.rows * group.tokens; }
 
 // The rows of a batch that are still computed.
 struct PackedRows {

@@ -14,11 +14,11 @@ import harness
 from harness import Server, require, run
 
 USER, ADMIN = "user-0123456789abcdef", "admin-0123456789abcdef"
-BLOCK = 4_000  # texts of one batch, which keeps the model busy for some seconds; see Hour.blocked
+BLOCK = 10_000  # texts of one batch, which keeps the model busy for some seconds; see Hour.blocked
 ROOM = 100      # texts that still fit into the server beside them
 LONG = "the server reads the weights of the model once and runs every layer on the device " * 6
 LIMITS = {"--max-texts": BLOCK, "--max-text-bytes": 4096, "--max-waiting-texts": BLOCK + ROOM, "--batch-tokens": 1_000_000,
-          "--max-waiting-bytes": 1 << 30, "--max-score-runs": 1, "--max-score-examples": 50}
+          "--max-waiting-bytes": 1 << 30, "--threads": 1, "--max-score-runs": 1, "--max-score-examples": 50}
 EMBEDDING, SCORING, SELECTION = (f"/midlayer.v1.{name}Service/" for name in ("Embedding", "Scoring", "Selection"))
 PROBE = 10  # seconds without a batch after which the server computes a text of its own
 

@@ -54,7 +54,7 @@ class StartUp(harness.TestCase):
             self.assertEqual((facts["layers"], facts["width"]), ("3", "32"))
             self.assertEqual((facts["dtype"], facts["device"], facts["pooling"]), ("float32", "cpu", "mean"))
             self.assertEqual(facts["limits"], "66 tokens and 1048576 bytes a text, 256 texts a request, "
-                                              "1024 tokens a batch, 1000 texts waiting")
+                                              "512 tokens a batch, 1000 texts waiting")
             self.assertRegex(facts["memory"], r"^[1-9]\d* MiB resident$")
             self.assertRegex(facts["grpc"], r"^127\.0\.0\.1:[1-9]\d+$")
             self.assertRegex(facts["metrics"], r"^http://127\.0\.0\.1:[1-9]\d+/metrics$")

@@ -547,6 +547,31 @@ TEST_F(EngineTest, AStatesPassStepsAsideBetweenTwoLayersForWhoeverWaits) {
   EXPECT_TRUE(embed.outcome->status().ok());
 }
 
+// On processors of its own a pass goes on beside a batch; on shared ones it waits for it once it had its share.
+TEST_F(EngineTest, AStatesPassWaitsForABatchThatItWouldSlowDown) {
+  for (const bool shared : {false, true}) {
+    model_.shares_processors = shared;
+    Start(/*runners=*/2);
+    const Tracked busy = KeepBusy();
+    std::atomic<int> layers = 0;
+    std::thread scorer([&] {
+      const auto ended = engine_->RunStates(Packed({3, 4}), State::kRaw, [&](int layer, auto) {
+        Advance(absl::Milliseconds(5));
+        EXPECT_TRUE(layer == 0 || busy.outcome->times() == (shared ? 1 : 0));
+        ++layers;
+        return true;
+      });
+      EXPECT_TRUE(ended.ok()) << ended.status();
+    });
+    while (layers < (shared ? 1 : FakeModel::kLayers)) std::this_thread::yield();
+    model_.Open();
+    scorer.join();
+    EXPECT_TRUE(busy.outcome->Wait().ok());
+    engine_.reset();
+    model_.batches.clear();
+  }
+}
+
 TEST_F(EngineTest, AStatesPassEndsWhereItIsToldToAndWhereTheModelFails) {
   Start();
   int layers = 0;

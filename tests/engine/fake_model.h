@@ -58,6 +58,7 @@ struct FakeModel {
   bool is_closed = false;
   size_t most_rows = 1 << 20;   // for more in one batch there is no memory
   bool memory_for_one = false;  // there is memory for one batch at a time only
+  bool shares_processors = false;
   size_t running = 0;
   std::vector<std::vector<std::vector<int32_t>>> batches;  // the ids of the rows of each
 };
@@ -65,6 +66,8 @@ struct FakeModel {
 class FakeRunner : public Runner {
  public:
   explicit FakeRunner(FakeModel* model) : model_(model) {}
+
+  bool SharesProcessors() const override { return model_->shares_processors; }
 
   absl::StatusOr<Vectors> Run(const Batch& batch) override {
     CheckPacking(batch);

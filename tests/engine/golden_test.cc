@@ -148,9 +148,10 @@ void ExpectOutputs(Embedder& embedder, const Golden& golden, const std::string& 
 }
 
 // The same on `device`, in both states where the model has a final norm.
-void ExpectEveryOutputEqualsTransformers(const fs::path& directory, const std::string& device) {
+void ExpectEveryOutputEqualsTransformers(const fs::path& directory, const std::string& device,
+                                         const FastPaths& fast_paths = {}) {
   const Golden golden(directory / "golden.safetensors");
-  Embedder embedder({.directory = directory, .device = device});
+  Embedder embedder({.directory = directory, .device = device, .fast_paths = fast_paths});
   const bool has_norm = golden.Has("pooled.normed.mean.0");
   EXPECT_EQ(has_norm, embedder.info().description.arch.final_norm);
   const std::vector<State> states =
@@ -160,6 +161,12 @@ void ExpectEveryOutputEqualsTransformers(const fs::path& directory, const std::s
 
 TEST_P(ArchitectureTest, EveryLayerPoolingAndStateInOnePassEqualsTransformers) {
   ExpectEveryOutputEqualsTransformers(directory_, "cpu");
+}
+
+TEST_P(ArchitectureTest, EveryOutputEqualsTransformersWithoutEachFastPath) {
+  ExpectEveryOutputEqualsTransformers(directory_, "cpu", {.packed_linear = false});
+  ExpectEveryOutputEqualsTransformers(directory_, "cpu", {.cpu_attention = false});
+  ExpectEveryOutputEqualsTransformers(directory_, "cpu", {.packed_linear = false, .cpu_attention = false});
 }
 
 TEST_P(ArchitectureTest, EveryLayerPoolingAndStateOnAGpuEqualsTransformers) {

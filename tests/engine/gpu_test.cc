@@ -45,11 +45,13 @@ void ExpectSameAsOnTheCpu(const Shape& shape, const AttentionRule& rule, at::Sca
   const at::Tensor v = at::randn({tokens, shape.kv_heads, shape.head_size}).to(dtype);
   PackedRows rows{.groups = GroupRows(offsets), .longest = 129};
   AttentionMasks masks({}), gpu_masks({});
-  const at::Tensor expected = PackedAttention(q.to(at::kFloat), k.to(at::kFloat), v.to(at::kFloat), rows, rule, masks);
+  const at::Tensor expected =
+      PackedAttention(q.to(at::kFloat), k.to(at::kFloat), v.to(at::kFloat), rows, rule, masks, /*own_kernel=*/false);
   const std::vector<int32_t> starts(offsets.begin(), offsets.end());
   rows.starts = at::tensor(starts, at::kInt).to(at::kCUDA);
-  const at::Tensor got = PackedAttention(q.to(at::kCUDA), k.to(at::kCUDA), v.to(at::kCUDA), rows, rule, gpu_masks)
-                             .to(at::kCPU, at::kFloat);
+  const at::Tensor got =
+      PackedAttention(q.to(at::kCUDA), k.to(at::kCUDA), v.to(at::kCUDA), rows, rule, gpu_masks, /*own_kernel=*/true)
+          .to(at::kCPU, at::kFloat);
   EXPECT_LE((got - expected).abs().max().item<double>(), dtype == at::kFloat ? 1e-5 : dtype == at::kHalf ? 5e-3 : 3e-2);
 }
 

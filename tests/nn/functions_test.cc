@@ -1,7 +1,6 @@
 // The arithmetic on packed tokens against plain loops in double precision.
 #include "server/nn/functions.h"
 
-#include <ATen/ops/arange.h>
 #include <ATen/ops/randn.h>
 #include <gtest/gtest.h>
 
@@ -40,30 +39,6 @@ TEST(NormTest, FollowsTheDefinitions) {
       EXPECT_NEAR(At(layer, row, i), (At(x, row, i) - mean) / std::sqrt(variance + 0.1) * w + b, 1e-5);
       EXPECT_NEAR(At(rms, row, i), At(x, row, i) / std::sqrt(squares + 0.1) * w, 1e-5);
     }
-  }
-}
-
-TEST(LinearTest, WorksWithoutABias) {
-  const at::Tensor x = at::randn({2, 3}), weight = at::randn({4, 3});
-  const at::Tensor got = Linear{.weight = weight}(x);
-  for (int64_t row = 0; row < 2; ++row) {
-    for (int64_t out = 0; out < 4; ++out) {
-      double expected = 0;
-      for (int64_t i = 0; i < 3; ++i) expected += At(x, row, i) * At(weight, out, i);
-      EXPECT_NEAR(At(got, row, out), expected, 1e-5);
-    }
-  }
-}
-
-TEST(ActivateTest, FollowsTheDefinitions) {
-  for (double x : {-3.0, -0.5, 0.0, 0.7, 4.0}) {
-    const at::Tensor input = at::arange(1, at::kDouble).add_(x);
-    const auto of = [&](Activation activation) { return Activate(activation, input).item<double>(); };
-    EXPECT_NEAR(of(Activation::kGelu), 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))), 1e-12);
-    EXPECT_NEAR(of(Activation::kGeluTanh), 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))),
-                1e-12);
-    EXPECT_NEAR(of(Activation::kRelu), std::max(x, 0.0), 1e-12);
-    EXPECT_NEAR(of(Activation::kSilu), x / (1 + std::exp(-x)), 1e-12);
   }
 }
 

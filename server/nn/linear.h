@@ -1,0 +1,35 @@
+// Linear layers, and what follows them in the same step. Thread-safe; exceptions of libtorch pass through.
+#ifndef MIDLAYER_SERVER_NN_LINEAR_H_
+#define MIDLAYER_SERVER_NN_LINEAR_H_
+
+#include <ATen/core/Tensor.h>
+
+#include "server/nn/activation.h"
+
+namespace midlayer {
+
+at::Tensor Activate(Activation activation, const at::Tensor& x);
+
+// y = x W^T + b, in W's dtype.
+struct Linear {
+  at::Tensor weight;  // (out, in); Packed() has it in oneDNN's layout, which only the functions below can read
+  at::Tensor bias;    // (out), undefined where there is none
+
+  bool IsPacked() const { return weight.defined() && weight.is_mkldnn(); }
+  at::Tensor operator()(const at::Tensor& x) const;
+  // Of y.
+  at::Tensor Activated(Activation activation, const at::Tensor& x) const;
+  // y + other. The sum has the wider dtype of the two.
+  at::Tensor Added(const at::Tensor& other, const at::Tensor& x) const;
+};
+
+// Whether oneDNN has products of its own for such a weight on this machine: on a CPU, in float32 and, from AVX-512 on,
+// bfloat16.
+bool CanPack(const at::Tensor& weight);
+// The same with its weight laid out for them. libtorch's own products lay it out at every call (bfloat16), or are
+// MKL's, which on processors that are not Intel's use half of the vector width (float32).
+Linear Packed(Linear linear);
+
+}  // namespace midlayer
+
+#endif  // MIDLAYER_SERVER_NN_LINEAR_H_
