@@ -166,8 +166,9 @@ void AddLimitFlags(CLI::App& app, Flags& flags) {
   Group group(app, "Batching and limits");
   group
       .Add("--batch-tokens", flags.engine.batch_tokens, "N",
-           "Most tokens of one batch (a longer text goes alone); 0: 512 on a CPU, where more are not faster and every "
-           "request waits for the batch before it, 8192 on a GPU.")
+           "Most tokens of one batch (a longer text goes alone). More use a GPU better; on a CPU they are not faster, "
+           "and "
+           "every request waits for the batch before it. 0: 512 on a CPU, 1024 on a GPU.")
       ->check(CLI::Range(0, 1 << 24).description(""));
   group
       .Add("--tokenizer-threads", flags.engine.tokenizer_threads, "N",

@@ -214,7 +214,7 @@ int Main(int argc, char** argv) {
   flags.limits.max_message_bytes = flags.server.max_message_bytes;
   flags.limits.max_waiting_texts = flags.engine.max_waiting.texts;
   flags.engine.include_prompt = info.description.include_prompt;
-  if (flags.engine.batch_tokens == 0) flags.engine.batch_tokens = info.device == "cpu" ? 512 : 8192;
+  if (flags.engine.batch_tokens == 0) flags.engine.batch_tokens = info.device == "cpu" ? 512 : 1024;
   absl::StatusOr<std::vector<std::unique_ptr<Runner>>> runners =
       MakeTorchRunners(model->replicas, flags.streams, &telemetry);
   if (!runners.ok()) return Fail(kExitUnusable, runners.status());

@@ -17,7 +17,7 @@ from pathlib import Path
 import costs
 from shapes import GPUS, MEASURED, MODELS, Gpu, Shape
 
-BATCH_TOKENS = 1024  # --batch-tokens by default
+BATCH_TOKENS = 1024  # --batch-tokens by default, on a GPU
 STREAMS = 2  # --streams by default
 TEXT_TOKENS = 128
 LONG_TEXT_TOKENS = 2048
@@ -54,8 +54,8 @@ ACTIVATIONS_TEXT = f"""## Activations of a batch
 
 What lives at the same time in the largest step of a block, which is the MLP in all of these models: the residual stream and its norm in
 float32, gate and up, the activated gate and the product in the dtype. Nothing of a lower layer is kept, so depth does not change it. Scores
-of the attention are never stored. MB for {BATCH_TOKENS:,} tokens (the default of `--batch-tokens`); in proportion for more, and once for each of `--streams`; a
-scoring run adds its own chunk."""
+of the attention are never stored. MB for {BATCH_TOKENS:,} tokens (`--batch-tokens` on a GPU; half as many on a CPU); in proportion for more, and once for
+each batch under way (`--streams` of a GPU, `--threads` of a CPU); a scoring run adds its own chunk."""
 
 FLOPS_TEXT = f"""## Arithmetic of a token, GFLOP
 

@@ -113,8 +113,13 @@ class Processors {
    public:
     Pass(Processors& processors, int64_t tokens) : processors_(processors), tokens_(tokens) { Resume(); }
     ~Pass() { Pause(); }
-    void Resume() { UseThreads(processors_.ShareOf(tokens_, ++processors_.passes_)); }
+    void Resume() {
+      ++processors_.passes_;
+      ShareAgain();
+    }
     void Pause() { --processors_.passes_; }
+    // Others have come or gone.
+    void ShareAgain() { UseThreads(processors_.ShareOf(tokens_, processors_.passes_)); }
 
    private:
     // Of libtorch and oneDNN, on this thread alone.
@@ -149,7 +154,7 @@ class CpuRunner final : public TorchRunner {
 
  private:
   Vectors RunBatch(const Batch& batch) override {
-    const Processors::Pass pass(*processors_, batch.packed.tokens());
+    Processors::Pass pass(*processors_, batch.packed.tokens());
     PoolCollector collector(replica_, batch);
     double forward = 0, pool = 0;
     Stopwatch stopwatch;
@@ -159,6 +164,7 @@ class CpuRunner final : public TorchRunner {
       telemetry_.LayerTook(layer, layer_seconds);
       collector.Take(layer, states_PD);
       pool += stopwatch.Lap();
+      pass.ShareAgain();
       return true;
     });
     Vectors vectors = collector.Finish([](const at::Tensor& pooled) { return pooled; });
