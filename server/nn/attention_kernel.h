@@ -1,5 +1,5 @@
-// Attention of one text on a CPU, in vector instructions that are chosen when the program runs (AVX-512, AVX2, SSE4,
-// SSE2). No torch.
+// Attention of one text on a CPU, in the widest vector instructions that it has (Highway chooses when the program
+// runs). No torch.
 #ifndef MIDLAYER_SERVER_NN_ATTENTION_KERNEL_H_
 #define MIDLAYER_SERVER_NN_ATTENTION_KERNEL_H_
 
