@@ -167,8 +167,7 @@ void AddLimitFlags(CLI::App& app, Flags& flags) {
   group
       .Add("--batch-tokens", flags.engine.batch_tokens, "N",
            "Most tokens of one batch (a longer text goes alone). More use a GPU better; on a CPU they are not faster, "
-           "and "
-           "every request waits for the batch before it. 0: 512 on a CPU, 1024 on a GPU.")
+           "and every request waits for the batch before it. 0: 512 on a CPU, 1024 on a GPU.")
       ->check(CLI::Range(0, 1 << 24).description(""));
   group
       .Add("--tokenizer-threads", flags.engine.tokenizer_threads, "N",
