@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Puts in place whatever building takes: Debian packages, libtorch, the default model. With --tests also what the tests take,
-# with --bench what the benchmarks take (3 GB: a whole PyTorch for sentence-transformers), with --cuda the NVIDIA libraries that
-# a GPU takes (1.9 GB).
+# with --bench what the benchmarks take (a whole PyTorch for sentence-transformers, and another for infinity, 3 GB each), with
+# --cuda the NVIDIA libraries that a GPU takes (1.9 GB).
 # Does only what is missing; safe to run again. Downloads go to .deps/ and models/, both ignored by git.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -192,6 +192,7 @@ case "${1:-}" in
     install_packages python3-venv
     install_go_tool github.com/bojand/ghz/cmd/ghz@v0.120.0
     set_up_venv .deps/bench-venv bench/requirements.txt
+    set_up_venv .deps/infinity-venv bench/requirements-infinity.txt
     ;;
   --cuda) set_up_cuda ;;
   *) fail "expected nothing, --tests, --bench or --cuda, found $1" ;;

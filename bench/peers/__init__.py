@@ -1,0 +1,1 @@
+"""Parts of bench/peers.py: midlayer-server beside its peers."""
