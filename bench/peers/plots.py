@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 LEFT, TOP, WIDTH, HEIGHT, LEGEND = 70, 50, 460, 260, 320
-COLOURS = ["#0969da", "#cf222e", "#1a7f37", "#8250df", "#bf8700", "#1b7c83", "#bc4c00", "#bf3989", "#57606a"]
+COLOURS = ["#0969da", "#cf222e", "#1a7f37", "#8250df", "#bf8700", "#1b7c83", "#bc4c00", "#bf3989", "#57606a", "#33b3ae", "#e16f24", "#a475f9"]
 STYLE = """
 text { font: 12px sans-serif; fill: #57606a } .title { font-size: 15px; font-weight: bold }
 .grid { stroke: #8c959f; stroke-opacity: .3 } .curve { fill: none; stroke-width: 2.2 } .dashed { stroke-dasharray: 5 4; stroke-width: 1.6 }
