@@ -16,6 +16,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "server/base/status.h"
 #include "server/engine/pool_collector.h"
 #include "server/models/device.h"
@@ -178,9 +179,8 @@ class CpuRunner final : public TorchRunner {
     Processors::Pass pass(*processors_, batch.tokens());
     TorchRunner::RunForStates(batch, state, [&](int layer, absl::Span<const float> states_PD) {
       pass.Pause();  // it may run other batches, or wait for them
-      const bool go_on = tap(layer, states_PD);
-      pass.Resume();
-      return go_on;
+      const absl::Cleanup resume = [&pass] { pass.Resume(); };
+      return tap(layer, states_PD);
     });
   }
 

@@ -88,6 +88,7 @@ class Head {
     int64_t begin;
     int64_t end;
   };
+
   Room MakeRoom() const {
     const int64_t sizes[] = {task_.head_size * tokens_, task_.tokens * head_size_, kQueries * head_size_,
                              kQueries * tokens_, head_size_};

@@ -137,12 +137,12 @@ TEST_P(AttentionKernelTest, IsTheSoftmaxOverTheKeysThatAreSeen) {
   }
 }
 
-// A score far above the others leaves them nothing, and one far below nothing is lost by it.
-TEST_P(AttentionKernelTest, LargeScoresNeitherOverflowNorVanish) {
-  for (const float size : {1e2F, 1e4F, 1e18F}) {
-    const std::vector<float> q = {size, size}, k = {size, -size}, v = {3, 5};
-    std::vector<float> out(2);
-    Attend(AttentionTask<float>{.q = q.data(),
+// Two tokens of one number each.
+template <typename Element>
+std::vector<Element> AttendTwo(const std::vector<Element>& q, const std::vector<Element>& k,
+                               const std::vector<Element>& v) {
+  std::vector<Element> out(2);
+  Attend(AttentionTask<Element>{.q = q.data(),
                                 .k = k.data(),
                                 .v = v.data(),
                                 .out = out.data(),
@@ -152,24 +152,20 @@ TEST_P(AttentionKernelTest, LargeScoresNeitherOverflowNorVanish) {
                                 .out_stride = 1,
                                 .tokens = 2,
                                 .head_size = 1});
-    EXPECT_EQ(out, (std::vector<float>{3, 3})) << size;
+  return out;
+}
+
+// A score far above the others leaves them nothing, and one far below nothing is lost by it.
+TEST_P(AttentionKernelTest, LargeScoresNeitherOverflowNorVanish) {
+  for (const float size : {1e2F, 1e4F, 1e18F}) {
+    EXPECT_EQ(AttendTwo<float>({size, size}, {size, -size}, {3, 5}), (std::vector<float>{3, 3})) << size;
   }
 }
 
 // What is no number stays visible.
 TEST_P(AttentionKernelTest, NanStaysNan) {
   const std::vector<uint16_t> ones(2, 0x3F80), nan(2, 0x7FC0);
-  std::vector<uint16_t> out(2);
-  Attend(AttentionTask<uint16_t>{.q = ones.data(),
-                                 .k = ones.data(),
-                                 .v = nan.data(),
-                                 .out = out.data(),
-                                 .q_stride = 1,
-                                 .k_stride = 1,
-                                 .v_stride = 1,
-                                 .out_stride = 1,
-                                 .tokens = 2,
-                                 .head_size = 1});
+  const std::vector<uint16_t> out = AttendTwo<uint16_t>(ones, ones, nan);
   EXPECT_TRUE(std::isnan(Value(out[0])) && std::isnan(Value(out[1])));
 }
 
