@@ -177,7 +177,7 @@ int main(int argc, char** argv) {
   app.add_option("--texts", flags.texts, "JSON Lines with a field text")->required();
   app.add_option("--dtype", flags.load.dtype);
   app.add_option("--packed-linear", flags.load.fast_paths.packed_linear);
-  app.add_option("--cpu-attention", flags.load.fast_paths.cpu_attention);
+  app.add_option("--cpu-kernels", flags.load.fast_paths.cpu_kernels);
   app.add_option("--threads", flags.load.threads, "of one forward pass");
   app.add_option("--workers", flags.workers, "forward passes at once");
   app.add_option("--layer", flags.layer, "-1: the last");

@@ -98,9 +98,9 @@ void AddDeviceFlags(CLI::App& app, Flags& flags) {
   group.Add("--packed-linear", flags.load.fast_paths.packed_linear, "true|false",
             "On a CPU, keep the weights of float32 and bfloat16 models in the layout of oneDNN and let it apply what "
             "follows a product in the same step. Vectors change in their last digits.");
-  group.Add("--cpu-attention", flags.load.fast_paths.cpu_attention, "true|false",
-            "On a CPU, compute attention with the server's own vector instructions instead of libtorch's. Vectors "
-            "change in their last digits.");
+  group.Add("--cpu-kernels", flags.load.fast_paths.cpu_kernels, "true|false",
+            "On a CPU, compute attention and norms with the server's own vector instructions instead of libtorch's. "
+            "Vectors change in their last digits.");
   group
       .Add("--streams", flags.streams, "N",
            "Batches under way on one GPU, each on a stream of its own: while one is computed, the next is copied and "

@@ -42,6 +42,11 @@ int64_t Longest(const PackedTokens& batch, int64_t rows) {
   return longest;
 }
 
+Stream FirstTokens(const Stream& x, int64_t tokens) {
+  const auto first = [tokens](const at::Tensor& of) { return of.defined() ? of.narrow(0, 0, tokens) : of; };
+  return {first(x.residual), first(x.input)};
+}
+
 at::Tensor ActivateDense(DenseSpec::Activation activation, const at::Tensor& x) {
   switch (activation) {
     case DenseSpec::Activation::kIdentity:
@@ -77,8 +82,8 @@ void Transformer::WarmUp() const {
 void Transformer::Run(const PackedTokens& batch, Tap tap) const {
   TORCH_CHECK(batch.RowsAt(max_layer() + 1) == 0, "expected rows up to layer ", max_layer(), ", found a deeper one");
   const Inputs inputs = Stage(batch);
-  at::Tensor x_PD = Embed(inputs);
-  if (!tap(0, x_PD.narrow(0, 0, batch.tokens()))) return;
+  Stream x = Embed(inputs);
+  if (!tap(0, x.residual.narrow(0, 0, batch.tokens()))) return;
   Pass pass(RopesFor(batch, inputs), relative_bias_);
   int64_t rows = 0;
   for (int layer = 1; layer <= max_layer() && batch.RowsAt(layer) > 0; ++layer) {
@@ -87,11 +92,11 @@ void Transformer::Run(const PackedTokens& batch, Tap tap) const {
       pass.rows.groups = GroupRows(absl::MakeConstSpan(batch.offsets).subspan(0, rows + 1));
       pass.rows.longest = Longest(batch, rows);
       pass.rows.starts = inputs.starts.narrow(0, 0, rows + 1);
-      x_PD = x_PD.narrow(0, 0, RoundUp(batch.offsets[rows], token_multiple_));
+      x = FirstTokens(x, RoundUp(batch.offsets[rows], token_multiple_));
     }
-    x_PD = RunBlock(layer, x_PD, pass);
-    if (layer == arch_.layers && arch_.final_norm) x_PD = final_norm_(x_PD);
-    if (!tap(layer, x_PD.narrow(0, 0, batch.offsets[rows]))) return;
+    x = RunBlock(layer, x, pass);
+    if (layer == arch_.layers && arch_.final_norm) x.residual = final_norm_(x.residual);
+    if (!tap(layer, x.residual.narrow(0, 0, batch.offsets[rows]))) return;
   }
 }
 
@@ -123,14 +128,14 @@ std::vector<RopeTable> Transformer::RopesFor(const PackedTokens& batch, const In
   return ropes;
 }
 
-at::Tensor Transformer::Embed(const Inputs& inputs) const {
+Stream Transformer::Embed(const Inputs& inputs) const {
   at::Tensor x_PD = at::embedding(word_embedding_, inputs.ids_P).to(residual_dtype_);
   if (arch_.embedding_scale != 1) x_PD = x_PD * arch_.embedding_scale;
   if (position_embedding_.defined()) {
     x_PD = x_PD + at::embedding(position_embedding_, inputs.positions_P);
   }
   if (token_type_embedding_.defined()) x_PD = x_PD + token_type_embedding_[0];
-  return arch_.embedding_norm ? embedding_norm_(x_PD) : x_PD;
+  return arch_.embedding_norm ? AddNormed(embedding_norm_, NormPlace::kPost, x_PD, {}) : Stream{x_PD, x_PD};
 }
 
 at::Tensor Transformer::Attend(int layer, const at::Tensor& x_PD, Pass& pass) const {
@@ -152,7 +157,7 @@ at::Tensor Transformer::Attend(int layer, const at::Tensor& x_PD, Pass& pass) co
   }
   const bool causal = arch_.direction == AttentionDirection::kCausal;
   return PackedAttention(q, k, v, pass.rows, {.scale = spec.scale, .causal = causal, .window = spec.window}, pass.masks,
-                         fast_paths_.cpu_attention);
+                         fast_paths_.cpu_kernels);
 }
 
 at::Tensor Transformer::Widen(const Block& block, const at::Tensor& x_PD) const {
@@ -162,41 +167,52 @@ at::Tensor Transformer::Widen(const Block& block, const at::Tensor& x_PD) const 
   return Activate(arch_.activation, up.narrow(1, 0, width)) * up.narrow(1, width, width);
 }
 
-at::Tensor Transformer::RunBlock(int layer, const at::Tensor& x_PD, Pass& pass) const {
+Stream Transformer::AddNormed(const Norm& norm, NormPlace place, const at::Tensor& x_PD,
+                              const at::Tensor& added_PD) const {
+  return AddAndNorm(norm, place, x_PD, added_PD, dtype_, fast_paths_.cpu_kernels);
+}
+
+at::Tensor Transformer::InputOf(const Norm& norm, const at::Tensor& x_PD) const {
+  return AddNormed(norm, NormPlace::kPre, x_PD, {}).input;
+}
+
+Stream Transformer::RunBlock(int layer, const Stream& x, Pass& pass) const {
   const Block& block = blocks_[layer - 1];
-  if (arch_.mixer == Mixer::kMamba) return x_PD + RunMamba(block.mamba, block.attention_norm(x_PD), pass.rows.groups);
-  const auto attention_norm = [&](const at::Tensor& x) {
-    return layer > 1 || arch_.first_attention_norm ? block.attention_norm(x) : x;
-  };
-  // sum + A(x) and sum + M(x)
-  const auto add_attention = [&](const at::Tensor& sum, const at::Tensor& x) {
-    return block.attention_out.Added(sum, Attend(layer, x, pass));
-  };
-  const auto add_mlp = [&](const at::Tensor& sum, const at::Tensor& x) {
-    return block.down.Added(sum, Widen(block, x));
+  const at::Tensor& x_PD = x.residual;
+  const auto only = [](at::Tensor residual) { return Stream{.residual = std::move(residual), .input = {}}; };
+  if (arch_.mixer == Mixer::kMamba) {
+    return only(x_PD + RunMamba(block.mamba, InputOf(block.attention_norm, x_PD), pass.rows.groups));
+  }
+  const auto attention_input = [&] {
+    return layer > 1 || arch_.first_attention_norm ? InputOf(block.attention_norm, x_PD) : x_PD;
   };
   switch (arch_.block_form) {
     case BlockForm::kPostNorm: {
-      const at::Tensor y_PD = block.attention_norm(add_attention(x_PD, x_PD));
-      return block.mlp_norm(add_mlp(y_PD, y_PD));
+      const at::Tensor attended_PD = block.attention_out(Attend(layer, x.input, pass));
+      const Stream y = AddNormed(block.attention_norm, NormPlace::kPost, x_PD, attended_PD);
+      return AddNormed(block.mlp_norm, NormPlace::kPost, y.residual, block.down(Widen(block, y.input)));
     }
     case BlockForm::kPreNorm: {
-      const at::Tensor y_PD = add_attention(x_PD, attention_norm(x_PD));
-      return add_mlp(y_PD, block.mlp_norm(y_PD));
+      const at::Tensor attended_PD = block.attention_out(Attend(layer, attention_input(), pass));
+      const Stream y = AddNormed(block.mlp_norm, NormPlace::kPre, x_PD, attended_PD);
+      return only(block.down.Added(y.residual, Widen(block, y.input)));
     }
-    case BlockForm::kParallel:
-      return add_mlp(add_attention(x_PD, attention_norm(x_PD)), block.mlp_norm(x_PD));
+    case BlockForm::kParallel: {
+      const at::Tensor y_PD = block.attention_out.Added(x_PD, Attend(layer, attention_input(), pass));
+      return only(block.down.Added(y_PD, Widen(block, InputOf(block.mlp_norm, x_PD))));
+    }
     case BlockForm::kParallelShared: {
-      const at::Tensor normed_PD = attention_norm(x_PD);
-      return add_mlp(add_attention(x_PD, normed_PD), normed_PD);
+      const at::Tensor input_PD = attention_input();
+      const at::Tensor y_PD = block.attention_out.Added(x_PD, Attend(layer, input_PD, pass));
+      return only(block.down.Added(y_PD, Widen(block, input_PD)));
     }
     case BlockForm::kSandwich: {
-      const at::Tensor attended_PD = block.attention_out(Attend(layer, attention_norm(x_PD), pass));
-      const at::Tensor y_PD = x_PD + block.post_attention_norm(attended_PD);
-      return y_PD + block.post_mlp_norm(block.down(Widen(block, block.mlp_norm(y_PD))));
+      const at::Tensor attended_PD = block.attention_out(Attend(layer, attention_input(), pass));
+      const Stream y = AddNormed(block.mlp_norm, NormPlace::kPre, x_PD, block.post_attention_norm(attended_PD));
+      return only(y.residual + block.post_mlp_norm(block.down(Widen(block, y.input))));
     }
   }
-  return x_PD;
+  return x;
 }
 
 at::Tensor Transformer::Normed(int layer, const at::Tensor& states_PD) const {

@@ -105,20 +105,25 @@ class Transformer {
   Transformer(const ArchSpec& arch, const Options& options)
       : arch_(arch),
         device_(options.device),
+        dtype_(options.dtype),
         residual_dtype_(options.pure_low_precision ? options.dtype : at::kFloat),
         fast_paths_(options.fast_paths) {}
 
   void KeepRopes(int64_t max_tokens);
   Inputs Stage(const PackedTokens& batch) const;
   std::vector<RopeTable> RopesFor(const PackedTokens& batch, const Inputs& inputs) const;
-  at::Tensor Embed(const Inputs& inputs) const;  // (P, D)
-  at::Tensor RunBlock(int layer, const at::Tensor& x_PD, Pass& pass) const;
+  Stream Embed(const Inputs& inputs) const;
+  Stream RunBlock(int layer, const Stream& x, Pass& pass) const;
   at::Tensor Attend(int layer, const at::Tensor& x_PD, Pass& pass) const;  // (P, N H), before attention_out
-  at::Tensor Widen(const Block& block, const at::Tensor& x_PD) const;      // (P, I), before down
+  Stream AddNormed(const Norm& norm, NormPlace place, const at::Tensor& x_PD, const at::Tensor& added_PD) const;
+  // What linear layers behind a norm of the residual stream read.
+  at::Tensor InputOf(const Norm& norm, const at::Tensor& x_PD) const;
+  at::Tensor Widen(const Block& block, const at::Tensor& x_PD) const;  // (P, I), before down
 
   // Constant after Load().
   const ArchSpec arch_;
   const at::Device device_;
+  const at::ScalarType dtype_;
   const at::ScalarType residual_dtype_;
   const FastPaths fast_paths_;
   int64_t token_multiple_ = 1;  // numbers of tokens that blocks run on are rounded up to one

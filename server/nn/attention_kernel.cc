@@ -14,45 +14,67 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 // After it:
 #include "hwy/highway.h"
+#include "server/nn/floats-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace midlayer::HWY_NAMESPACE {
-
-namespace hn = hwy::HWY_NAMESPACE;
-using Floats = hn::ScalableTag<float>;
-using Vector = hn::Vec<Floats>;
 
 // Queries that go through the keys together: as many as registers hold sums for.
 constexpr int kQueries = HWY_TARGET <= HWY_AVX3 ? 8 : 4;
 
 constexpr float kLog2E = std::numbers::log2e_v<float>;
 
+constexpr float kHidden = -std::numeric_limits<float>::infinity();
+
+// 2^x from -0.5 to 0.5, by rising powers of x, to 1e-7 of it; 1 at 0.
+constexpr float kPowerOf2[] = {1.0F, 0.693147004F, 0.240222424F, 0.0555073358F, 0.00967151299F, 0.00132647273F};
+
 int64_t RoundUp(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
 
-float ToFloat(float x) { return x; }
-float ToFloat(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
-
-void Assign(float x, float& to) { to = x; }
-// To the nearest, ties to even; what is no number stays none.
-void Assign(float x, uint16_t& to) {
-  const auto bits = std::bit_cast<uint32_t>(x);
-  to = x != x ? uint16_t{0x7FC0} : static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+template <typename Element>
+float ToFloat(Element x) {
+  return hn::GetLane(LoadFloats(OneFloat(), &x));
 }
 
-// 2^x for x <= 0, with an error of about one unit in the last place; 0 below -127.5. The powers of whole numbers are
-// made as bits, those of the rest by the Taylor series of e^(x ln 2).
+// to[j][i] = from[i][j] of four by four numbers.
+#if HWY_TARGET == HWY_SCALAR
+template <typename Element>
+void TransposeFours(const Element* from, int64_t from_stride, float* to, int64_t to_stride) {
+  for (int i = 0; i < 4; ++i) {
+    for (int j = 0; j < 4; ++j) to[j * to_stride + i] = ToFloat(from[i * from_stride + j]);
+  }
+}
+#else
+template <typename Element>
+void TransposeFours(const Element* from, int64_t from_stride, float* to, int64_t to_stride) {
+  const hn::FixedTag<float, 4> d;
+  const hn::FixedTag<double, 2> pairs;
+  const auto row0 = LoadFloats(d, from), row1 = LoadFloats(d, from + from_stride);
+  const auto row2 = LoadFloats(d, from + 2 * from_stride), row3 = LoadFloats(d, from + 3 * from_stride);
+  const auto lower01 = hn::BitCast(pairs, hn::InterleaveLower(d, row0, row1));
+  const auto upper01 = hn::BitCast(pairs, hn::InterleaveUpper(d, row0, row1));
+  const auto lower23 = hn::BitCast(pairs, hn::InterleaveLower(d, row2, row3));
+  const auto upper23 = hn::BitCast(pairs, hn::InterleaveUpper(d, row2, row3));
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, lower01, lower23)), d, to);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, lower01, lower23)), d, to + to_stride);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, upper01, upper23)), d, to + 2 * to_stride);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, upper01, upper23)), d, to + 3 * to_stride);
+}
+#endif
+
+// 2^x for x <= 0, with an error of two units in the last place; 0 from -127 on. Adding and taking away 1.5 * 2^23
+// rounds to a whole number and leaves it in the last bits, from where it is added to the exponent; of the rest, a
+// polynomial with the least largest error.
 Vector PowerOf2(Vector x) {
   const Floats d;
-  const hn::RebindToSigned<Floats> whole_numbers;
+  const hn::RebindToSigned<Floats> bits;
+  const Vector shift = hn::Set(d, 12582912.0F);
   x = hn::Max(x, hn::Set(d, -127));
-  const Vector whole = hn::Round(x);
-  const Vector rest = hn::Sub(x, whole);  // -0.5 … 0.5
-  Vector power = hn::Set(d, 1.5403530e-4F);
-  for (const float coefficient : {1.3333558e-3F, 9.6181291e-3F, 5.5504109e-2F, 2.4022651e-1F, 6.9314718e-1F, 1.0F}) {
-    power = hn::MulAdd(power, rest, hn::Set(d, coefficient));
-  }
-  const auto exponent = hn::Add(hn::ConvertTo(whole_numbers, whole), hn::Set(whole_numbers, 127));
-  return hn::Mul(power, hn::BitCast(d, hn::ShiftLeft<23>(exponent)));
+  const Vector shifted = hn::Add(x, shift);
+  const Vector rest = hn::Sub(x, hn::Sub(shifted, shift));  // -0.5 … 0.5
+  Vector power = hn::Set(d, kPowerOf2[5]);
+  for (int i = 4; i >= 0; --i) power = hn::MulAdd(power, rest, hn::Set(d, kPowerOf2[i]));
+  return hn::BitCast(d, hn::Add(hn::BitCast(bits, power), hn::ShiftLeft<23>(hn::BitCast(bits, shifted))));
 }
 
 // The room one thread computes in.
@@ -112,17 +134,33 @@ class Head {
   // Of each task's own memory one token follows the next only after all other heads, often at a distance that lands in
   // the same few sets of the cache: everything is read once, token by token.
   void Pack() {
+    const int64_t fours = task_.tokens / 4 * 4;
+    for (int64_t token = 0; token < fours; token += 4) PackFourKeys(token);
+    for (int64_t token = fours; token < task_.tokens; ++token) PackKey(token, 0);
     for (int64_t token = 0; token < task_.tokens; ++token) {
-      const Element* const key = task_.k + token * task_.k_stride;
-      for (int64_t h = 0; h < task_.head_size; ++h) room_.keys[h * tokens_ + token] = ToFloat(key[h]);
       const Element* const value = task_.v + token * task_.v_stride;
       float* const to = room_.values + token * head_size_;
-      for (int64_t h = 0; h < task_.head_size; ++h) to[h] = ToFloat(value[h]);
+      ForEachVector(task_.head_size,
+                    [&](auto d, int64_t h) HWY_ATTR { StoreFloats(d, LoadFloats(d, value + h), to + h); });
       std::fill(to + task_.head_size, to + head_size_, 0.0F);
     }
     for (int64_t h = 0; h < task_.head_size; ++h) {
       std::fill(room_.keys + h * tokens_ + task_.tokens, room_.keys + (h + 1) * tokens_, 0.0F);
     }
+  }
+
+  void PackFourKeys(int64_t token) {
+    const int64_t fours = task_.head_size / 4 * 4;
+    for (int64_t h = 0; h < fours; h += 4) {
+      TransposeFours(task_.k + token * task_.k_stride + h, task_.k_stride, room_.keys + h * tokens_ + token, tokens_);
+    }
+    for (int64_t i = 0; i < 4; ++i) PackKey(token + i, fours);
+  }
+
+  // Its numbers from `h` on.
+  void PackKey(int64_t token, int64_t h) {
+    const Element* const key = task_.k + token * task_.k_stride;
+    for (; h < task_.head_size; ++h) room_.keys[h * tokens_ + token] = ToFloat(key[h]);
   }
 
   // The keys that a query sees.
@@ -142,22 +180,27 @@ class Head {
     const Range padded{keys.begin / lanes_ * lanes_, RoundUp(keys.end, lanes_)};
     for (int i = 0; i < kQueries; ++i) {
       const Element* const from = task_.q + query_at(i) * task_.q_stride + head * task_.head_size;
-      for (int64_t h = 0; h < task_.head_size; ++h) {
-        room_.queries[i * head_size_ + h] = kLog2E * task_.scale * ToFloat(from[h]);
-      }
+      float* const to = room_.queries + i * head_size_;
+      ForEachVector(task_.head_size, [&](auto d, int64_t h) HWY_ATTR {
+        StoreFloats(d, hn::Mul(LoadFloats(d, from + h), hn::Set(d, kLog2E * task_.scale)), to + h);
+      });
     }
     Score(padded);
-    float weight[kQueries];
+    // One step for all queries before the next: what a step waits for is then of another query.
+    float largest[kQueries], sum[kQueries];
     for (int i = 0; i < kQueries; ++i) {
-      if (task_.added != nullptr) Add(head, query_at(i), keys, room_.scores + i * tokens_);
-      weight[i] = 1 / Exponentials(Seen(query_at(i)), padded, room_.scores + i * tokens_);
+      float* const scores = room_.scores + i * tokens_;
+      if (task_.added != nullptr) Add(head, query_at(i), keys, scores);
+      Hide(Seen(query_at(i)), padded, scores);
     }
+    for (int i = 0; i < kQueries; ++i) largest[i] = Largest(padded, room_.scores + i * tokens_);
+    for (int i = 0; i < kQueries; ++i) sum[i] = Exponentials(largest[i], padded, room_.scores + i * tokens_);
     const int64_t step = 2 * lanes_;
     for (int64_t h = 0; h < head_size_; h += step) {
       if (h + step <= head_size_) {
-        Mix<2>(head, first, h, keys, weight);
+        Mix<2>(head, first, h, keys, sum);
       } else {
-        Mix<1>(head, first, h, keys, weight);
+        Mix<1>(head, first, h, keys, sum);
       }
     }
   }
@@ -198,30 +241,36 @@ class Head {
     for (int64_t key = keys.begin; key < keys.end; ++key) scores[key] += kLog2E * added[key];
   }
 
-  // 2^(score - the largest), 0 where not seen. Returns their sum.
-  static float Exponentials(Range seen, Range padded, float* scores) {
-    const Floats d;
-    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-    constexpr float kHidden = -std::numeric_limits<float>::infinity();
+  static void Hide(Range seen, Range padded, float* scores) {
     std::fill(scores + padded.begin, scores + seen.begin, kHidden);
     std::fill(scores + seen.end, scores + padded.end, kHidden);
+  }
+
+  static float Largest(Range keys, const float* scores) {
+    const Floats d;
     Vector largest = hn::Set(d, kHidden);
-    for (int64_t key = padded.begin; key < padded.end; key += lanes) {
+    for (int64_t key = keys.begin; key < keys.end; key += static_cast<int64_t>(hn::Lanes(d))) {
       largest = hn::Max(largest, hn::Load(d, scores + key));
     }
-    largest = hn::MaxOfLanes(d, largest);
+    return hn::GetLane(hn::MaxOfLanes(d, largest));
+  }
+
+  // 2^(score - largest), 0 for what is hidden. Returns their sum.
+  static float Exponentials(float largest, Range keys, float* scores) {
+    const Floats d;
+    const Vector most = hn::Set(d, largest);
     Vector sum = hn::Zero(d);
-    for (int64_t key = padded.begin; key < padded.end; key += lanes) {
-      const Vector power = PowerOf2(hn::Sub(hn::Load(d, scores + key), largest));
+    for (int64_t key = keys.begin; key < keys.end; key += static_cast<int64_t>(hn::Lanes(d))) {
+      const Vector power = PowerOf2(hn::Sub(hn::Load(d, scores + key), most));
       sum = hn::Add(sum, power);
       hn::Store(power, d, scores + key);
     }
     return hn::GetLane(hn::SumOfLanes(d, sum));
   }
 
-  // The numbers h … h + kVectors * lanes_ - 1 of what the queries from `first` on get: weight * scores values.
+  // The numbers h … h + kVectors * lanes_ - 1 of what the queries from `first` on get: scores values / sum.
   template <int kVectors>
-  void Mix(int64_t head, int64_t first, int64_t h, Range keys, const float* weight) {
+  void Mix(int64_t head, int64_t first, int64_t h, Range keys, const float* sum) {
     const Floats d;
     Vector sums[kVectors][kQueries];
     for (auto& column : sums) std::fill_n(column, kQueries, hn::Zero(d));
@@ -235,10 +284,11 @@ class Head {
     }
     const int64_t count = std::min(kVectors * lanes_, task_.head_size - h);
     for (int i = 0; i < kQueries && first + i < task_.tokens; ++i) {
-      const Vector factor = hn::Set(d, weight[i]);
+      const Vector factor = hn::Set(d, 1 / sum[i]);
       for (int v = 0; v < kVectors; ++v) hn::Store(hn::Mul(sums[v][i], factor), d, room_.sums + v * lanes_);
       Element* const to = task_.out + (first + i) * task_.out_stride + head * task_.head_size + h;
-      for (int64_t n = 0; n < count; ++n) Assign(room_.sums[n], to[n]);
+      ForEachVector(count,
+                    [&](auto all, int64_t n) HWY_ATTR { StoreFloats(all, hn::LoadU(all, room_.sums + n), to + n); });
     }
   }
 

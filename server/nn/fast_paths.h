@@ -7,7 +7,7 @@ namespace midlayer {
 // Each is taken only where the machine and the model allow it.
 struct FastPaths {
   bool packed_linear = true;  // weights in oneDNN's layout; see Packed() in linear.h
-  bool cpu_attention = true;  // attention of our own on CPUs; see attention_kernel.h
+  bool cpu_kernels = true;    // attention and norms of our own on CPUs; see attention_kernel.h and norm_kernel.h
 };
 
 }  // namespace midlayer

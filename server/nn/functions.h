@@ -26,6 +26,19 @@ struct Norm {
   at::Tensor operator()(const at::Tensor& x) const;
 };
 
+// What one block leaves to the next, (P, D) each.
+struct Stream {
+  at::Tensor residual;  // what blocks add to
+  at::Tensor input;     // the same for its linear layers, where they read it as it is; else undefined
+};
+
+enum class NormPlace { kPre, kPost };
+
+// x + added (undefined: nothing) and its norm, where the residual stream is the sum (kPre) or the norm (kPost), and the
+// input in `dtype` the norm. With `own_kernel`, on a CPU and for a residual stream in float32, by norm_kernel.h.
+Stream AddAndNorm(const Norm& norm, NormPlace place, const at::Tensor& x, const at::Tensor& added, at::ScalarType dtype,
+                  bool own_kernel);
+
 // Neighbouring rows of the same length: their attention is one call.
 struct RowGroup {
   int64_t first_token = 0;

@@ -165,8 +165,8 @@ TEST_P(ArchitectureTest, EveryLayerPoolingAndStateInOnePassEqualsTransformers) {
 
 TEST_P(ArchitectureTest, EveryOutputEqualsTransformersWithoutEachFastPath) {
   ExpectEveryOutputEqualsTransformers(directory_, "cpu", {.packed_linear = false});
-  ExpectEveryOutputEqualsTransformers(directory_, "cpu", {.cpu_attention = false});
-  ExpectEveryOutputEqualsTransformers(directory_, "cpu", {.packed_linear = false, .cpu_attention = false});
+  ExpectEveryOutputEqualsTransformers(directory_, "cpu", {.cpu_kernels = false});
+  ExpectEveryOutputEqualsTransformers(directory_, "cpu", {.packed_linear = false, .cpu_kernels = false});
 }
 
 TEST_P(ArchitectureTest, EveryLayerPoolingAndStateOnAGpuEqualsTransformers) {

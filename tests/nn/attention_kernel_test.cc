@@ -3,37 +3,16 @@
 // read or written beyond.
 #include "server/nn/attention_kernel.h"
 
-#include <gtest/gtest.h>
-#include <hwy/highway.h>
-
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <random>
 #include <tuple>
-#include <type_traits>
 #include <vector>
+
+#include "tests/nn/kernel_fixtures.h"
 
 namespace midlayer {
 namespace {
-
-double Value(float x) { return x; }
-double Value(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
-
-template <typename Element>
-std::vector<Element> Random(int64_t count, std::mt19937& random) {
-  std::uniform_real_distribution<float> uniform(-2, 2);
-  std::vector<Element> values(static_cast<size_t>(count));
-  for (Element& value : values) {
-    const float x = uniform(random);
-    if constexpr (std::is_same_v<Element, float>) {
-      value = x;
-    } else {
-      value = static_cast<uint16_t>(std::bit_cast<uint32_t>(x) >> 16);
-    }
-  }
-  return values;
-}
 
 template <typename Element>
 bool Sees(const AttentionTask<Element>& task, int64_t query, int64_t key) {
@@ -107,20 +86,9 @@ void ExpectAttention(const Shape& shape, double relative, std::mt19937& random) 
   }
 }
 
-class AttentionKernelTest : public testing::TestWithParam<int64_t> {
- protected:
-  AttentionKernelTest() {
-    hwy::SetSupportedTargetsForTest(GetParam());
-    hwy::GetChosenTarget().Update(GetParam());
-  }
-  ~AttentionKernelTest() override {
-    hwy::SetSupportedTargetsForTest(0);
-    hwy::GetChosenTarget().DeInit();
-  }
-};
-
+class AttentionKernelTest : public KernelTest {};
 INSTANTIATE_TEST_SUITE_P(Targets, AttentionKernelTest, testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
-                         [](const auto& info) { return hwy::TargetName(info.param); });
+                         TargetName);
 
 TEST_P(AttentionKernelTest, IsTheSoftmaxOverTheKeysThatAreSeen) {
   std::mt19937 random(1);
