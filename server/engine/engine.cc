@@ -38,6 +38,7 @@ Engine::Engine(const Options& options, const Tokenizer* tokenizer, std::vector<s
       pool_(options.tokenizer_threads),
       last_batch_micros_(absl::ToUnixMicros(options.clock())),
       lanes_(runners.size()) {
+  if (options_.cache_entries > 0) cache_.emplace(options_.cache_entries, telemetry);
   for (size_t lane = 0; lane < lanes_.size(); ++lane) lanes_[lane].runner = std::move(runners[lane]);
   for (size_t lane = 0; lane < lanes_.size(); ++lane) {
     lanes_[lane].thread = std::thread([this, lane] { RunLoop(static_cast<int>(lane)); });
@@ -88,20 +89,36 @@ void Engine::StartTokenizing(const std::shared_ptr<Request>& request) {
 
 void Engine::Tokenize(const std::shared_ptr<Tokenizing>& work, size_t first, size_t end) {
   const std::shared_ptr<Request>& request = work->request;
+  const bool looks_up = cache_.has_value() && request->task.may_be_cached;
+  std::vector<std::pair<size_t, VectorCache::Text>> cached;
   for (size_t text = first; text < end; ++text) {
     if (request->Ended()) return;
     if (request->task.deadline <= options_.clock()) {
       return request->Fail(absl::DeadlineExceededError("the deadline passed before the texts were tokenized"));
     }
+    std::string cache_key = looks_up ? VectorCache::KeyOf(request->task, text) : "";
+    if (looks_up) {
+      if (std::optional<VectorCache::Text> found = cache_->Find(cache_key, request->slots)) {
+        request->SetTokens(text, found->tokens, found->truncated);
+        cached.emplace_back(text, *std::move(found));
+        continue;
+      }
+    }
     absl::StatusOr<Row> row = TokenizeText(request, text, work->prompt_tokens);
     if (!row.ok()) return request->Fail(Annotate(row.status(), absl::StrCat("texts[", text, "]")));
     work->rows[text] = *std::move(row);
+    work->rows[text].cache_key = std::move(cache_key);
   }
   // Counted only now: the rows must be in place when the last one pushes them.
   const absl::Time now = options_.clock();
-  if (!request->Tokenized(end - first, now)) return;
+  const bool is_last = request->Tokenized(end - first, now);
+  for (auto& [text, found] : cached) {
+    request->Deliver(text, std::move(found.pooled), absl::ZeroDuration(), absl::ZeroDuration());
+  }
+  if (!is_last) return;
   telemetry_->StageTook(Telemetry::Stage::kTokenize, absl::ToDoubleSeconds(now - request->start));
-  batcher_.Push(std::move(work->rows));
+  std::erase_if(work->rows, [](const Row& row) { return row.request == nullptr; });
+  if (!work->rows.empty()) batcher_.Push(std::move(work->rows));
 }
 
 absl::StatusOr<Row> Engine::TokenizeText(const std::shared_ptr<Request>& request, size_t text, int prompt_tokens) {
@@ -124,7 +141,8 @@ absl::StatusOr<Row> Engine::TokenizeText(const std::shared_ptr<Request>& request
              .text = text,
              .ids = std::move(encoding.ids),
              .pool_begin = prompt_tokens,
-             .queued = options_.clock()};
+             .queued = options_.clock(),
+             .truncated = encoding.truncated};
 }
 
 absl::StatusOr<Engine::Encoded> Engine::Encode(const std::string& prompt, const std::string& text) const {
@@ -235,6 +253,10 @@ void Engine::RunAndDeliver(Runner& runner, Batch batch) {
     telemetry_->BatchRan(batch.packed.rows(), batch.packed.tokens());
     for (size_t i = 0; i < batch.rows.size(); ++i) {
       const Row& row = batch.rows[i];
+      if (!row.cache_key.empty()) {
+        cache_->Insert(row.cache_key, row.request->slots,
+                       {(*results)[i], static_cast<int>(row.tokens()), row.truncated});
+      }
       row.request->Deliver(row.text, std::move((*results)[i]), start - row.queued, forward);
     }
   } else if (batch.rows.size() == 1) {

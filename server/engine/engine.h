@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <shared_mutex>
 #include <thread>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "server/engine/batcher.h"
 #include "server/engine/request.h"
 #include "server/engine/runner.h"
+#include "server/engine/vector_cache.h"
 #include "server/engine/worker_pool.h"
 #include "server/telemetry/telemetry.h"
 #include "server/tokenizer/tokenizer.h"
@@ -30,6 +32,7 @@ class Engine {
     int tokenizer_threads = 1;
     Admission::Size max_waiting = {.texts = 4096, .bytes = 64 << 20};
     bool include_prompt = true;  // whether the prompt's tokens are pooled too
+    int64_t cache_entries = 0;   // pooled vectors kept for texts that come again; 0: none
     Batcher::Clock clock = absl::Now;
   };
 
@@ -74,7 +77,8 @@ class Engine {
   };
 
   void StartTokenizing(const std::shared_ptr<Request>& request);
-  // Tokenizes the texts first … end - 1; whoever is last pushes all rows into the queue.
+  // Tokenizes the texts first … end - 1, but for those with vectors in the cache; whoever is last pushes all rows into
+  // the queue.
   void Tokenize(const std::shared_ptr<Tokenizing>& work, size_t first, size_t end);
   absl::StatusOr<Row> TokenizeText(const std::shared_ptr<Request>& request, size_t text, int prompt_tokens);
   void RunLoop(int number);
@@ -94,6 +98,7 @@ class Engine {
   const Options options_;
   const Tokenizer* const tokenizer_;
   Telemetry* const telemetry_;
+  std::optional<VectorCache> cache_;
   Admission admission_;
   Batcher batcher_;
   WorkerPool pool_;

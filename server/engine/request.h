@@ -28,6 +28,7 @@ struct EmbedTask {
   std::vector<OutputSpec> outputs;  // at least one
   Priority priority = Priority::kInteractive;
   absl::Time deadline = absl::InfiniteFuture();
+  bool may_be_cached = true;  // false: the model computes it in any case
 };
 
 struct TextResult {
@@ -99,6 +100,8 @@ struct Row {
   std::vector<int32_t> ids;
   int pool_begin = 0;  // the first token that is pooled
   absl::Time queued;
+  bool truncated = false;
+  std::string cache_key;  // of VectorCache; empty: not to be kept
 
   int64_t tokens() const { return static_cast<int64_t>(ids.size()); }
 };

@@ -42,7 +42,7 @@ absl::Status HealthProbe::Probe() {
     std::optional<absl::Status> status;
   };
   auto answer = std::make_shared<Answer>();
-  EmbedTask task{.texts = {"health"}, .truncation = Truncation::kRight};
+  EmbedTask task{.texts = {"health"}, .truncation = Truncation::kRight, .may_be_cached = false};
   task.outputs = {{.layers = {options_.layer}, .pooling = Pooling::kMean}};
   const std::shared_ptr<Request> request =
       engine_->Embed(std::move(task), Engine::WhenFull::kRefuse, [answer](const absl::StatusOr<EmbedResult>& result) {

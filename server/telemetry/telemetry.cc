@@ -90,6 +90,13 @@ Telemetry::Telemetry()
                         .Help("Tokens that wait for a batch.")
                         .Register(*registry_)
                         .Add({})),
+      cache_lookups_(BuildCounter()
+                         .Name("midlayer_cache_lookups_total")
+                         .Help("Texts that were looked up in the cache of vectors (--cache-entries), by result: hit "
+                               "(not computed again), miss.")
+                         .Register(*registry_)),
+      cache_vectors_(
+          BuildGauge().Name("midlayer_cache_vectors").Help("Vectors in the cache.").Register(*registry_).Add({})),
       score_runs_(BuildCounter()
                       .Name("midlayer_score_runs_total")
                       .Help("Runs of ScoreLayers that ended, by gRPC code.")
@@ -182,6 +189,10 @@ void Telemetry::QueueIs(int64_t rows, int64_t tokens) {
   queue_rows_.Set(static_cast<double>(rows));
   queue_tokens_.Set(static_cast<double>(tokens));
 }
+
+void Telemetry::CacheLookedUp(bool found) { cache_lookups_.Add({{"result", found ? "hit" : "miss"}}).Increment(); }
+
+void Telemetry::CacheHolds(int64_t vectors) { cache_vectors_.Set(static_cast<double>(vectors)); }
 
 void Telemetry::ScoreBegan() { score_running_.Increment(); }
 

@@ -54,6 +54,9 @@ class Telemetry {
   // A batch failed ("out_of_memory", "error") and is run again in halves.
   void BatchSplit(std::string_view reason);
   void QueueIs(int64_t rows, int64_t tokens);
+  // Whether the cache of vectors had a text; how many vectors it holds.
+  void CacheLookedUp(bool found);
+  void CacheHolds(int64_t vectors);
 
   // A scoring run began; it ended with this gRPC code; how far the one that reported last is (0 to 1).
   void ScoreBegan();
@@ -93,6 +96,8 @@ class Telemetry {
   prometheus::Counter& tokens_;
   prometheus::Gauge& queue_rows_;
   prometheus::Gauge& queue_tokens_;
+  Counters& cache_lookups_;
+  prometheus::Gauge& cache_vectors_;
   Counters& score_runs_;
   Counters& score_seconds_;
   prometheus::Gauge& score_running_;

@@ -153,5 +153,21 @@ class Layers(harness.TestCase):
         self.assertRefused(done, "encoder.layer.2.output.dense.weight: expected shape [32, 64], found [64, 32]")
 
 
+class Cache(harness.TestCase):
+    def test_texts_that_come_again_are_answered_without_the_model(self):
+        texts = [f"the server reads text {number}" for number in range(8)]
+        with Server("bert", "--cache-entries", "1000") as server:
+            first, again = (harness.embed_lines(server, texts) for _ in range(2))
+            self.assertEqual(first, again)
+            lookups = {result: server.metric(f'midlayer_cache_lookups_total{{result="{result}"}}') for result in ("hit", "miss")}
+            self.assertEqual(lookups, {"hit": 8, "miss": 8})
+            self.assertEqual(server.metric("midlayer_texts_total"), 8)
+            self.assertEqual(server.metric("midlayer_cache_vectors"), 8)
+        with Server() as server:  # the vectors are what they are without it, and by default there is none
+            self.assertEqual(harness.embed_lines(server, texts), first)
+            self.assertEqual(harness.embed_lines(server, texts), first)
+            self.assertEqual(server.metric("midlayer_texts_total"), 16)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -582,6 +582,57 @@ TEST_F(EngineTest, AStatesPassEndsWhereItIsToldToAndWhereTheModelFails) {
   EXPECT_TRUE(Embed(Texts({"the"})).outcome->status().ok()) << "harmed nobody else";
 }
 
+TEST_F(EngineTest, ATextThatComesAgainIsNotComputedAgain) {
+  options_.cache_entries = 10;
+  Start();
+  const auto first = Embed(Texts({"the layer", "the model"})).outcome->Wait();
+  ASSERT_TRUE(first.ok());
+  EXPECT_THAT(model_.RowsOfBatches(), ElementsAre(2));
+  const auto again = Embed(Texts({"the model", "the server", "the layer"})).outcome->Wait();
+  ASSERT_TRUE(again.ok());
+  EXPECT_THAT(model_.RowsOfBatches(), ElementsAre(2, 1)) << "only the new one";
+  const std::vector<std::string> texts = {"the model", "the server", "the layer"};
+  for (size_t i = 0; i < texts.size(); ++i) {
+    EXPECT_THAT(again->texts[i].vectors, ElementsAre(Expected(texts[i]))) << texts[i];
+    EXPECT_EQ(again->texts[i].tokens, 4) << texts[i];
+  }
+  ASSERT_TRUE(Embed(Texts(texts)).outcome->Wait().ok());
+  EXPECT_THAT(model_.RowsOfBatches(), ElementsAre(2, 1)) << "none is new";
+  EXPECT_EQ(Embed(Texts({"the model"}, 3)).outcome->Wait()->texts[0].vectors[0], Expected("the model", 3));
+  EXPECT_THAT(model_.RowsOfBatches(), ElementsAre(2, 1, 1)) << "of another layer it is new";
+}
+
+// What does not change the pooled vectors changes what is made of them.
+TEST_F(EngineTest, KeptVectorsAreFinishedAsEachRequestAsks) {
+  options_.cache_entries = 10;
+  Start();
+  ASSERT_TRUE(Embed(Texts({"the layer"})).outcome->Wait().ok());
+  EmbedTask task = Texts({"the layer"});
+  task.outputs[0].dimensions = 2;
+  task.outputs[0].normalize = true;
+  const auto cut = Embed(task).outcome->Wait();
+  ASSERT_TRUE(cut.ok());
+  EXPECT_EQ(cut->texts[0].vectors[0], FinishVector(task.outputs[0], {{Expected("the layer")}}));
+  EXPECT_THAT(model_.RowsOfBatches(), ElementsAre(1));
+}
+
+TEST_F(EngineTest, TruncationIsKeptToo) {
+  options_.cache_entries = 10;
+  Start();
+  EmbedTask task = Texts({""});
+  for (int i = 0; i < 100; ++i) task.texts[0] += "the ";
+  task.truncation = Truncation::kRight;
+  for (int time = 0; time < 2; ++time) {
+    const auto result = Embed(task).outcome->Wait();
+    ASSERT_TRUE(result.ok());
+    EXPECT_TRUE(result->texts[0].truncated);
+    EXPECT_EQ(result->texts[0].tokens, 66);
+  }
+  EXPECT_THAT(model_.RowsOfBatches(), ElementsAre(1));
+  task.truncation = Truncation::kNone;
+  EXPECT_EQ(Embed(task).outcome->Wait().status().code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST_F(EngineTest, EncodesForStatesAsForEmbed) {
   Start();
   EXPECT_EQ(engine_->Encode("", "the layer").value().ids, IdsOf("the layer"));

@@ -107,6 +107,10 @@ TEST(TelemetryTest, BatchesAndQueue) {
   telemetry.BatchSplit("out_of_memory");
   telemetry.QueueIs(9, 800);
   telemetry.QueueIs(2, 30);
+  telemetry.CacheLookedUp(true);
+  telemetry.CacheLookedUp(true);
+  telemetry.CacheLookedUp(false);
+  telemetry.CacheHolds(7);
   ExpectSeries(telemetry, {{"midlayer_texts_total", 5003},
                            {"midlayer_tokens_total", 70100},
                            {"midlayer_batch_rows_count", 2},
@@ -120,7 +124,10 @@ TEST(TelemetryTest, BatchesAndQueue) {
                            {R"(midlayer_batch_tokens_bucket{le="128"})", 1},
                            {R"(midlayer_batch_splits_total{reason="out_of_memory"})", 1},
                            {"midlayer_queue_texts", 2},
-                           {"midlayer_queue_tokens", 30}});
+                           {"midlayer_queue_tokens", 30},
+                           {R"(midlayer_cache_lookups_total{result="hit"})", 2},
+                           {R"(midlayer_cache_lookups_total{result="miss"})", 1},
+                           {"midlayer_cache_vectors", 7}});
 }
 
 TEST(TelemetryTest, ModelAndBuild) {
@@ -156,6 +163,7 @@ TEST(TelemetryTest, EverySeriesHasItsNameTypeAndHelp) {
   telemetry.Rejected("queue_full");
   telemetry.LayerTook(1, 1);
   telemetry.BatchSplit("error");
+  telemetry.CacheLookedUp(true);
   telemetry.ScoreBegan();
   telemetry.ScoreStageTook("forward", 1);
   telemetry.ScoreEnded("OK");
@@ -182,6 +190,8 @@ TEST(TelemetryTest, EverySeriesHasItsNameTypeAndHelp) {
       {"midlayer_tokens_total", "counter"},
       {"midlayer_queue_texts", "gauge"},
       {"midlayer_queue_tokens", "gauge"},
+      {"midlayer_cache_lookups_total", "counter"},
+      {"midlayer_cache_vectors", "gauge"},
       {"midlayer_model_info", "gauge"},
       {"midlayer_build_info", "gauge"},
   };
