@@ -89,7 +89,9 @@ void AddDeviceFlags(CLI::App& app, Flags& flags) {
   group.Add("--dtype", flags.load.dtype, "NAME",
             "float32, bfloat16 or float16, for weights and matrix products; the residual stream and norms stay "
             "float32. Half the memory and up to several times the speed where the processor has instructions for it, "
-            "against a cosine to float32 of about 0.9999. Changes the fingerprint.");
+            "against a cosine to float32 of about 0.9999. auto: bfloat16 where the device multiplies in it and, at the "
+            "start, built-in texts keep a cosine of 0.9999 to float32 at every layer, else float32; loads the model "
+            "twice. Changes the fingerprint: servers that share selections want the same.");
   group.Add(
       "--pure-low-precision", flags.load.pure_low_precision, "true|false",
       "Keep the residual stream and norms in --dtype too: less memory traffic on a GPU, against rounding at every "

@@ -52,7 +52,8 @@ bool MayUseTorch(std::string_view file) {
   return StartsWithAny(file, {"server/nn/", "server/scoring/", "server/models/transformer", "server/models/device",
                               "server/models/adapter_merge", "server/models/pooling_head", "server/models/tensor_copy",
                               "server/engine/torch_runner", "server/engine/torch_scorer", "server/engine/pool",
-                              "server/engine/load_model", "server/engine/layer_scorer", "server/engine/set_metrics"});
+                              "server/engine/dtype_probe", "server/engine/load_model", "server/engine/layer_scorer",
+                              "server/engine/set_metrics"});
 }
 
 // What is wrong with `file` including `header`, both from the repository's root.
