@@ -2,8 +2,9 @@
 // the engine around it does. One line of JSON, for bench/peers.py; figures of one run belong together.
 //
 // roofline: the model's products (and as many operations of attention) at the best rate that any of them reaches here,
-// with libtorch's layout of weights and with oneDNN's. tokens_per_second at `layer` for texts as they come, in batches
-// of `batch_tokens`.
+// with libtorch's layout of weights and with oneDNN's. forward: tokens a second at `layer` for texts as they come, in
+// batches of `batch_tokens`. single: milliseconds of a pass of one text, the median over the texts. engine: tokens a
+// second of the engine in this process, which is fed as a stream feeds it.
 #include <ATen/Parallel.h>
 #include <ATen/ops/randn.h>
 #include <c10/core/InferenceMode.h>
@@ -15,6 +16,7 @@
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <semaphore>
 #include <string>
 #include <thread>
 #include <vector>
@@ -123,8 +125,44 @@ double Forward(const Transformer& transformer, const std::vector<PackedTokens>& 
   return static_cast<double>(tokens) / SecondsSince(start);
 }
 
+// Milliseconds of a pass with one text: of each text the quickest of some, of these the median.
+double SingleText(const Transformer& transformer, const std::vector<PackedTokens>& texts) {
+  constexpr size_t kTexts = 64;
+  std::vector<double> seconds;
+  for (size_t text = 0; text < std::min(texts.size(), kTexts); ++text) {
+    seconds.push_back(
+        Quickest(0.05, [&] { transformer.Run(texts[text], [](int, const at::Tensor&) { return true; }); }));
+  }
+  std::nth_element(seconds.begin(), seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2), seconds.end());
+  return 1e3 * seconds[seconds.size() / 2];
+}
+
+// Tokens a second of texts in messages of 32, with as many on the way as a stream has.
+double RunEngine(const LoadedModel& model, const std::vector<std::string>& texts, int layer, double seconds) {
+  constexpr size_t kMessage = 32;
+  constexpr int kMessagesAhead = 16;
+  Telemetry telemetry;
+  Engine engine({}, model.tokenizer.get(), MakeTorchRunners(model.replicas, /*streams=*/1, &telemetry).value(),
+                &telemetry);
+  std::counting_semaphore<kMessagesAhead> ahead(kMessagesAhead);
+  std::atomic<int64_t> tokens = 0;
+  const auto start = Clock::now();
+  for (size_t next = 0; SecondsSince(start) < seconds;) {
+    EmbedTask task{.truncation = Truncation::kRight, .outputs = {{.layers = {layer}}}, .priority = Priority::kBulk};
+    for (size_t i = 0; i < kMessage; ++i) task.texts.push_back(texts[next++ % texts.size()]);
+    ahead.acquire();
+    engine.Embed(std::move(task), Engine::WhenFull::kWait, [&](const absl::StatusOr<EmbedResult>& result) {
+      for (const TextResult& text : result->texts) tokens += text.tokens;
+      ahead.release();
+    });
+  }
+  for (int i = 0; i < kMessagesAhead; ++i) ahead.acquire();
+  return static_cast<double>(tokens) / SecondsSince(start);
+}
+
 struct Flags {
   LoadOptions load;
+  std::vector<std::string> measure = {"roofline", "forward"};
   std::string texts;
   int layer = -1;
   int workers = 1;
@@ -138,9 +176,13 @@ absl::Status Run(const Flags& flags) {
   const Transformer& transformer = *loaded->replicas[0].transformer;
   const ArchSpec& arch = transformer.arch();
   const int layer = flags.layer < 0 ? transformer.max_layer() : flags.layer;
+  const auto measures = [&flags](const char* what) {
+    return std::find(flags.measure.begin(), flags.measure.end(), what) != flags.measure.end();
+  };
+  const std::vector<std::string> read = ReadTexts(flags.texts);
   std::vector<Encoding> texts;
   double tokens = 0, squares = 0;
-  for (const std::string& text : ReadTexts(flags.texts)) {
+  for (const std::string& text : read) {
     auto encoding = loaded->tokenizer->Encode(text, Truncation::kRight);
     if (!encoding.ok()) return encoding.status();
     texts.push_back(*std::move(encoding));
@@ -152,12 +194,16 @@ absl::Status Run(const Flags& flags) {
            {"workers", flags.workers}, {"dtype", flags.load.dtype}};
   return CatchTorch([&] {
     const c10::InferenceMode inference;
-    const double rate = BestRate(arch, *ParseDtype(flags.load.dtype));
-    const double operations = ProductOperations(arch) + AttentionOperations(arch, squares / tokens);
-    out["operations_per_token"] = operations;
-    out["best_operations_per_second"] = rate;
-    out["roofline_tokens_per_second"] = rate / operations;
-    for (const int64_t budget : flags.batch_tokens) {
+    if (measures("roofline")) {
+      const double rate = BestRate(arch, *ParseDtype(flags.load.dtype));
+      const double operations = ProductOperations(arch) + AttentionOperations(arch, squares / tokens);
+      out["operations_per_token"] = operations;
+      out["best_operations_per_second"] = rate;
+      out["roofline_tokens_per_second"] = rate / operations;
+    }
+    if (measures("single")) out["single_text_ms"] = SingleText(transformer, Batches(texts, 1, layer));
+    if (measures("engine")) out["engine_tokens_per_second"] = RunEngine(*loaded, read, layer, flags.seconds);
+    for (const int64_t budget : measures("forward") ? flags.batch_tokens : std::vector<int64_t>()) {
       const std::vector<PackedTokens> batches = Batches(texts, budget, layer);
       Forward(transformer, batches, flags.workers, 1);
       out["forward_tokens_per_second"][std::to_string(budget)] =
@@ -175,6 +221,7 @@ int main(int argc, char** argv) {
   CLI::App app("Forward passes of a model, without a server.");
   app.add_option("--model", flags.load.directory)->required();
   app.add_option("--texts", flags.texts, "JSON Lines with a field text")->required();
+  app.add_option("--measure", flags.measure)->check(CLI::IsMember({"roofline", "forward", "single", "engine"}));
   app.add_option("--dtype", flags.load.dtype);
   app.add_option("--packed-linear", flags.load.fast_paths.packed_linear);
   app.add_option("--cpu-kernels", flags.load.fast_paths.cpu_kernels);

@@ -182,6 +182,7 @@ int Main(int argc, char** argv) {
   PrepareProcess();
   Flags flags;
   if (const std::optional<int> code = ParseFlags(argc, argv, &flags)) return *code;
+  KeepWaitsShort(argv);
   SetUpLog(flags.log_level, flags.log_format == "json" ? LogFormat::kJson : LogFormat::kText);
   LogWhatGrpcSays();
   // protobuf would print to standard error what requests with strings that are not UTF-8 are answered with anyway.

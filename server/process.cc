@@ -8,7 +8,11 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
 #include <string_view>
+#include <system_error>
 
 namespace midlayer {
 
@@ -51,6 +55,14 @@ void PrepareProcess() {
   HoldStandardFiles();
   AllowManyFiles();
   signal(SIGPIPE, SIG_IGN);
+}
+
+void KeepWaitsShort(char** argv) {
+  if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
+  setenv("GOMP_SPINCOUNT", "1000", /*replace=*/1);
+  std::error_code error;
+  const std::string program = std::filesystem::read_symlink("/proc/self/exe", error);
+  execv(program.c_str(), argv);  // if it fails, waits are as long as they are
 }
 
 void LogWhatGrpcSays() { gpr_set_log_function(&LogForGrpc); }

@@ -47,14 +47,18 @@ void Batcher::PushBackground(BackgroundWork work) {
   work(kNotRun);
 }
 
-std::optional<Work> Batcher::Next(bool background_is_due) {
+std::optional<Work> Batcher::Next(int runner, bool background_is_due) {
   while (true) {
     std::unique_lock lock(mutex_);
-    ++free_runners_;
+    free_runners_.insert(runner);
     changed_.notify_all();
     const auto background_may_run = [&] { return !background_.empty() && (background_is_due || NoRowsWait()); };
-    changed_.wait(lock, [&] { return ahead_.has_value() || closed_ || background_may_run(); });
-    --free_runners_;
+    changed_.wait(lock, [&] {
+      const bool is_first = *free_runners_.begin() == runner;
+      return closed_ || (is_first && (ahead_.has_value() || background_may_run()));
+    });
+    free_runners_.erase(runner);
+    changed_.notify_all();  // another is the first now
     if (closed_) return std::nullopt;
     if (background_may_run()) {
       Work work{.background = std::move(background_.front())};
@@ -65,14 +69,15 @@ std::optional<Work> Batcher::Next(bool background_is_due) {
   }
 }
 
-std::optional<Batch> Batcher::NextIfWaiting() {
+std::optional<Batch> Batcher::NextIfWaiting(int runner) {
   while (true) {
     std::unique_lock lock(mutex_);
-    if (free_runners_ > 0) return std::nullopt;  // another takes them
-    ++free_runners_;
+    if (!free_runners_.empty()) return std::nullopt;  // another takes them
+    free_runners_.insert(runner);
     changed_.notify_all();
     changed_.wait(lock, [this] { return ahead_.has_value() || closed_ || NoRowsWait(); });
-    --free_runners_;
+    free_runners_.erase(runner);
+    changed_.notify_all();
     if (closed_ || !ahead_.has_value()) return std::nullopt;
     if (std::optional<Batch> batch = TakeAhead(lock)) return batch;
   }
@@ -95,7 +100,7 @@ void Batcher::AssembleLoop() {
   std::unique_lock lock(mutex_);
   while (true) {
     changed_.wait(lock, [this] {
-      const bool worth_it = queue_.HasFullBatch() || (free_runners_ > 0 && queue_.rows() > 0);
+      const bool worth_it = queue_.HasFullBatch() || (!free_runners_.empty() && queue_.rows() > 0);
       return closed_ || (!ahead_.has_value() && worth_it);
     });
     if (closed_) break;
@@ -145,6 +150,11 @@ int64_t Batcher::waiting_rows() const {
 int64_t Batcher::waiting_tokens() const {
   std::lock_guard lock(mutex_);
   return queue_.tokens();
+}
+
+size_t Batcher::free_runners() const {
+  std::lock_guard lock(mutex_);
+  return free_runners_.size();
 }
 
 }  // namespace midlayer

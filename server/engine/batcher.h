@@ -7,6 +7,7 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -45,11 +46,12 @@ class Batcher {
   // Work that a runner gets where no rows wait, or before them where its share is due. In order of arrival.
   void PushBackground(BackgroundWork work);
 
-  // Waits for the next work. Nothing once the batcher is closed. Rows of requests that ended while the batch lay ready
-  // are not in it. `background_is_due`: background work, where there is any, goes before rows.
-  std::optional<Work> Next(bool background_is_due = false);
+  // Waits for the next work; of several runners that wait, the one with the lowest number gets it. Nothing once the
+  // batcher is closed. Rows of requests that ended while the batch lay ready are not in it. `background_is_due`:
+  // background work, where there is any, goes before rows.
+  std::optional<Work> Next(int runner, bool background_is_due = false);
   // For a runner in the midst of background work: the next batch if rows wait for it, else nothing, at once.
-  std::optional<Batch> NextIfWaiting();
+  std::optional<Batch> NextIfWaiting(int runner);
 
   // Ends what waits, and what is pushed later, with UNAVAILABLE (background work by calling it with kNotRun). Returns
   // when what waits has ended. For one thread.
@@ -57,6 +59,8 @@ class Batcher {
 
   int64_t waiting_rows() const;
   int64_t waiting_tokens() const;
+  // How many runners wait for work.
+  size_t free_runners() const;
 
  private:
   void AssembleLoop();
@@ -76,7 +80,7 @@ class Batcher {
   std::optional<Batch> ahead_;  // the one slot
   bool assembling_ = false;     // the assembler has rows in its hands
   std::deque<BackgroundWork> background_;
-  int free_runners_ = 0;  // threads in Next() or NextIfWaiting()
+  std::set<int> free_runners_;  // in Next() or NextIfWaiting()
   bool closed_ = false;
 
   std::thread assembler_;

@@ -173,7 +173,7 @@ absl::StatusOr<absl::Duration> Engine::RunStates(const PackedTokens& batch, Stat
       const absl::Duration layer_took = options_.clock() - step;
       took += layer_took;
       lane.share.BackgroundTook(layer_took);
-      StepAside(lane);
+      StepAside(runner);
       step = options_.clock();
       return go_on;
     }));
@@ -182,9 +182,10 @@ absl::StatusOr<absl::Duration> Engine::RunStates(const PackedTokens& batch, Stat
   return took;
 }
 
-void Engine::StepAside(Lane& lane) {
+void Engine::StepAside(int runner) {
+  Lane& lane = lanes_[static_cast<size_t>(runner)];
   while (!lane.share.IsDue()) {
-    if (std::optional<Batch> batch = batcher_.NextIfWaiting()) {
+    if (std::optional<Batch> batch = batcher_.NextIfWaiting(runner)) {
       RunBatch(lane, *std::move(batch));
     } else if (!lane.runner->SharesProcessors() || !WaitForABatch(lane)) {
       return;
@@ -206,7 +207,7 @@ bool Engine::WaitForABatch(Lane& lane) {
 void Engine::RunLoop(int number) {
   Lane& lane = lanes_[static_cast<size_t>(number)];
   lane.runner->WarmUp();
-  while (std::optional<Work> work = batcher_.Next(lane.share.IsDue())) {
+  while (std::optional<Work> work = batcher_.Next(number, lane.share.IsDue())) {
     if (work->background != nullptr) {
       work->background(number);
     } else {

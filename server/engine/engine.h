@@ -84,7 +84,7 @@ class Engine {
   void RunLoop(int number);
   // Runs what waits for a batch, until nothing does or background work is due again. Where runners share processors, it
   // waits for the batches of others too.
-  void StepAside(Lane& lane);
+  void StepAside(int runner);
   // Until one that is under way ends. False where none is.
   bool WaitForABatch(Lane& lane);
   void RunBatch(Lane& lane, Batch batch);

@@ -44,7 +44,7 @@ class BatcherTest : public testing::Test {
 };
 
 TEST_F(BatcherTest, AnIdleRunnerGetsASingleRowAtOnce) {
-  std::future<std::optional<Work>> next = std::async(std::launch::async, [this] { return batcher_.Next(); });
+  std::future<std::optional<Work>> next = std::async(std::launch::async, [this] { return batcher_.Next(0); });
   Push(7, 1);
   const std::optional<Work> work = next.get();
   EXPECT_THAT(TextsOf(work), ElementsAre(7));
@@ -53,18 +53,43 @@ TEST_F(BatcherTest, AnIdleRunnerGetsASingleRowAtOnce) {
   EXPECT_EQ(batcher_.waiting_tokens(), 0);
 }
 
+// Whoever came first.
+TEST_F(BatcherTest, OfFreeRunnersTheFirstGetsTheWork) {
+  for (const bool is_background : {false, true}) {
+    std::vector<std::future<std::optional<Work>>> works(3);
+    for (size_t runner : {2, 0, 1}) {
+      const size_t free = batcher_.free_runners();
+      works[runner] =
+          std::async(std::launch::async, [this, runner] { return batcher_.Next(static_cast<int>(runner)); });
+      Until([&] { return batcher_.free_runners() == free + 1; });
+    }
+    for (size_t runner = 0; runner < 3; ++runner) {
+      EXPECT_EQ(batcher_.free_runners(), 3 - runner);
+      if (is_background) {
+        batcher_.PushBackground([](int) {});
+      } else {
+        Push(runner, 1);
+      }
+      const std::optional<Work> work = works[runner].get();
+      ASSERT_TRUE(work.has_value());
+      EXPECT_EQ(work->background != nullptr, is_background);
+      EXPECT_EQ(work->batch.rows.size(), is_background ? 0u : 1u);
+    }
+  }
+}
+
 // Many rounds, because the mistake would be a race: taking row 1 before row 2 is there.
 TEST_F(BatcherTest, RowsThatArriveWhileTheRunnerWorksShareABatch) {
   for (int round = 0; round < 300; ++round) {
     Push(0, 1);
-    ASSERT_THAT(TextsOf(batcher_.Next()), ElementsAre(0));
+    ASSERT_THAT(TextsOf(batcher_.Next(0)), ElementsAre(0));
     Push(1, 1);
     ASSERT_EQ(batcher_.waiting_rows(), 1) << "assembled while less than a batch waits, round " << round;
     Push(2, 2);
     std::this_thread::yield();
     Push(3, 6);
     ASSERT_EQ(batcher_.waiting_rows(), 3) << "round " << round;
-    ASSERT_THAT(TextsOf(batcher_.Next()), ElementsAre(1, 2, 3)) << "round " << round;
+    ASSERT_THAT(TextsOf(batcher_.Next(0)), ElementsAre(1, 2, 3)) << "round " << round;
   }
 }
 
@@ -78,11 +103,11 @@ TEST_F(BatcherTest, BackgroundWorkRunsWhereNoRowsWait) {
   batcher_.PushBackground(Noting(&done, "first"));
   batcher_.PushBackground(Noting(&done, "second"));
   Push(1, 1);
-  EXPECT_THAT(TextsOf(batcher_.Next()), ElementsAre(1)) << "rows go before it";
-  batcher_.Next()->background(0);
+  EXPECT_THAT(TextsOf(batcher_.Next(0)), ElementsAre(1)) << "rows go before it";
+  batcher_.Next(0)->background(0);
   Push(2, 1);
-  EXPECT_THAT(TextsOf(batcher_.Next()), ElementsAre(2));
-  batcher_.Next()->background(0);
+  EXPECT_THAT(TextsOf(batcher_.Next(0)), ElementsAre(2));
+  batcher_.Next(0)->background(0);
   EXPECT_THAT(done, ElementsAre("first", "second"));
 }
 
@@ -90,22 +115,22 @@ TEST_F(BatcherTest, BackgroundWorkThatIsDueGoesBeforeRows) {
   std::vector<std::string> done;
   Push(1, 1);
   batcher_.PushBackground(Noting(&done, "due"));
-  batcher_.Next(/*background_is_due=*/true)->background(0);
+  batcher_.Next(0, /*background_is_due=*/true)->background(0);
   EXPECT_THAT(done, ElementsAre("due"));
-  EXPECT_THAT(TextsOf(batcher_.Next(/*background_is_due=*/true)), ElementsAre(1)) << "none is left";
+  EXPECT_THAT(TextsOf(batcher_.Next(0, /*background_is_due=*/true)), ElementsAre(1)) << "none is left";
 }
 
 TEST_F(BatcherTest, InTheMidstOfBackgroundWorkTheRunnerGetsRowsOnlyWhereSomeWait) {
-  EXPECT_FALSE(batcher_.NextIfWaiting().has_value());
+  EXPECT_FALSE(batcher_.NextIfWaiting(0).has_value());
   Push(1, 1);
-  const std::optional<Batch> batch = batcher_.NextIfWaiting();
+  const std::optional<Batch> batch = batcher_.NextIfWaiting(0);
   ASSERT_TRUE(batch.has_value());
   EXPECT_EQ(batch->rows[0].text, 1);
-  EXPECT_FALSE(batcher_.NextIfWaiting().has_value());
+  EXPECT_FALSE(batcher_.NextIfWaiting(0).has_value());
   const Tracked ended = Track(TaskOf(1));
   batcher_.Push({RowOf(ended.request, 1)});
   ended.request->Cancel();
-  EXPECT_FALSE(batcher_.NextIfWaiting().has_value()) << "rows of an ended request are none";
+  EXPECT_FALSE(batcher_.NextIfWaiting(0).has_value()) << "rows of an ended request are none";
 }
 
 TEST_F(BatcherTest, CloseTellsBackgroundWorkThatItWillNotRun) {
@@ -114,21 +139,21 @@ TEST_F(BatcherTest, CloseTellsBackgroundWorkThatItWillNotRun) {
   batcher_.Close();
   batcher_.PushBackground(Noting(&done, "late"));
   EXPECT_THAT(done, ElementsAre("-waiting", "-late"));
-  EXPECT_FALSE(batcher_.NextIfWaiting().has_value());
+  EXPECT_FALSE(batcher_.NextIfWaiting(0).has_value());
 }
 
 TEST_F(BatcherTest, AFullBatchIsAssembledWhileTheRunnerWorks) {
   Push(0, 1);
-  ASSERT_THAT(TextsOf(batcher_.Next()), ElementsAre(0));
+  ASSERT_THAT(TextsOf(batcher_.Next(0)), ElementsAre(0));
   Push(1, 4);
   Push(2, 6);
   Until([this] { return batcher_.waiting_rows() == 0; });  // nobody is in Next()
   Push(3, 6);
   Push(4, 7);
   EXPECT_EQ(batcher_.waiting_rows(), 2) << "one batch ahead, not two";
-  EXPECT_THAT(TextsOf(batcher_.Next()), ElementsAre(1, 2));
-  EXPECT_THAT(TextsOf(batcher_.Next()), ElementsAre(3));
-  EXPECT_THAT(TextsOf(batcher_.Next()), ElementsAre(4));
+  EXPECT_THAT(TextsOf(batcher_.Next(0)), ElementsAre(1, 2));
+  EXPECT_THAT(TextsOf(batcher_.Next(0)), ElementsAre(3));
+  EXPECT_THAT(TextsOf(batcher_.Next(0)), ElementsAre(4));
 }
 
 TEST_F(BatcherTest, CloseEndsWhatWaitsWithUnavailable) {
@@ -138,8 +163,8 @@ TEST_F(BatcherTest, CloseEndsWhatWaitsWithUnavailable) {
   batcher_.Close();
   EXPECT_EQ(interactive.outcome->status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(bulk.outcome->status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_FALSE(batcher_.Next().has_value());
-  EXPECT_FALSE(batcher_.Next().has_value());
+  EXPECT_FALSE(batcher_.Next(0).has_value());
+  EXPECT_FALSE(batcher_.Next(0).has_value());
   const Tracked late = Track(TaskOf(1));
   batcher_.Push({RowOf(late.request, 1)});
   EXPECT_EQ(late.outcome->times(), 1);
@@ -151,12 +176,12 @@ TEST_F(BatcherTest, CloseEndsTheBatchThatWasAssembledAhead) {
   Push(0, 10);
   Until([this] { return batcher_.waiting_rows() == 0; });
   batcher_.Close();
-  EXPECT_FALSE(batcher_.Next().has_value());
+  EXPECT_FALSE(batcher_.Next(0).has_value());
   EXPECT_EQ(tracked_.outcome->status().code(), absl::StatusCode::kUnavailable);
 }
 
 TEST_F(BatcherTest, CloseWakesTheRunner) {
-  std::future<std::optional<Work>> next = std::async(std::launch::async, [this] { return batcher_.Next(); });
+  std::future<std::optional<Work>> next = std::async(std::launch::async, [this] { return batcher_.Next(0); });
   batcher_.Close();
   EXPECT_FALSE(next.get().has_value());
 }
@@ -165,7 +190,7 @@ TEST_F(BatcherTest, BatchesOfEndedRowsAreNotHandedOut) {
   const Tracked ended = Track(TaskOf(1));
   batcher_.Push({RowOf(ended.request, 1)});
   ended.request->Cancel();
-  std::future<std::optional<Work>> next = std::async(std::launch::async, [this] { return batcher_.Next(); });
+  std::future<std::optional<Work>> next = std::async(std::launch::async, [this] { return batcher_.Next(0); });
   Until([this] { return batcher_.waiting_rows() == 0; });
   Push(5, 1);
   EXPECT_THAT(TextsOf(next.get()), ElementsAre(5));
@@ -183,7 +208,7 @@ TEST(BatcherReadyTest, RowsThatEndedMeanwhileAreLeftOut) {
   Until([&] { return batcher.waiting_rows() == 0; });
   cancelled.request->Cancel();
   now = 20;
-  const std::optional<Work> work = batcher.Next();
+  const std::optional<Work> work = batcher.Next(0);
   EXPECT_THAT(TextsOf(work), ElementsAre(1));
   EXPECT_THAT(work->batch.packed.offsets, ElementsAre(0, 3)) << "packed anew";
   EXPECT_EQ(work->batch.assembled, Second(10));
@@ -198,7 +223,7 @@ TEST_F(BatcherTest, AReadyBatchOfWhichNothingIsLeftIsSkipped) {
   Until([this] { return batcher_.waiting_rows() == 0; });
   ended.request->Cancel();
   Push(5, 1);
-  EXPECT_THAT(TextsOf(batcher_.Next()), ElementsAre(5));
+  EXPECT_THAT(TextsOf(batcher_.Next(0)), ElementsAre(5));
 }
 
 TEST(BatcherChangeTest, TellsHowMuchWaits) {
@@ -207,7 +232,7 @@ TEST(BatcherChangeTest, TellsHowMuchWaits) {
   const Tracked tracked = Track(TaskOf(3));
   batcher.Push({RowOf(tracked.request, 4, 0), RowOf(tracked.request, 5, 1)});
   batcher.Push({RowOf(tracked.request, 6, 2)});
-  EXPECT_EQ(batcher.Next()->batch.packed.rows(), 3);
+  EXPECT_EQ(batcher.Next(0)->batch.packed.rows(), 3);
   batcher.Close();
   ASSERT_GE(told.size(), 3u);
   EXPECT_EQ(told[0], (std::pair<int64_t, int64_t>(2, 9)));
@@ -223,7 +248,7 @@ TEST(BatcherClockTest, DeadlinesAreComparedWithTheGivenClock) {
   task.deadline = Second(51);
   const Tracked alive = Track(task);
   batcher.Push({RowOf(late.request, 1, 0, Second(40)), RowOf(alive.request, 1, 1)});
-  EXPECT_THAT(TextsOf(batcher.Next()), ElementsAre(1));
+  EXPECT_THAT(TextsOf(batcher.Next(0)), ElementsAre(1));
   EXPECT_EQ(late.outcome->status().code(), absl::StatusCode::kDeadlineExceeded);
   batcher.Close();
 }
@@ -241,7 +266,7 @@ TEST(BatcherThreadsTest, ConcurrentPushesLoseNothingAndKeepTheirOrder) {
     });
   }
   for (int rows = 0; rows < kThreads * kRows;) {
-    const std::optional<Work> work = batcher.Next();
+    const std::optional<Work> work = batcher.Next(0);
     ASSERT_TRUE(work.has_value());
     ASSERT_LE(work->batch.packed.tokens(), 50);
     for (const Row& row : work->batch.rows) received[row.request.get()].push_back(row.text);
@@ -267,7 +292,7 @@ TEST(BatcherThreadsTest, CloseAtAnyMomentEndsEveryRequest) {
         for (const Tracked& tracked : requests) batcher.Push({RowOf(tracked.request, 3)});
       });
       std::thread runner([&] {
-        while (const std::optional<Work> work = batcher.Next()) {
+        while (const std::optional<Work> work = batcher.Next(0)) {
           for (const Row& row : work->batch.rows) {
             row.request->Deliver(row.text, {{1}}, absl::ZeroDuration(), absl::ZeroDuration());
           }
