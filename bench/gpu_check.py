@@ -25,7 +25,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "large_models")]
 
-from embed import Server
+from server import Server
 from shapes import MEASURED, MODELS
 
 LAYERS = MODELS[MEASURED].layers

@@ -20,7 +20,7 @@ import threading
 import urllib.request
 from pathlib import Path
 
-from embed import METHOD, ROOT, Server
+from server import METHOD, ROOT, Server
 
 WORDS = "the river of a quiet market and seven letters to old in paper house with light city for north number".split()
 TOKEN = "0123456789abcdefghijklmnopqrstuv"

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""midlayer-server beside its peers: roofline, throughput, latency, cost by layer and by length, start and memory, in one run.
+"""midlayer-server beside its peers: roofline, throughput, latency, cost by layer and by length, single short texts, bulk, start and memory, in one
+run.
 
     tools/setup.sh --bench
     bench/peers.py --texts texts.jsonl [more.jsonl …]
@@ -19,7 +20,7 @@ import random
 import tempfile
 from pathlib import Path
 
-from embed import ROOT
+from server import ROOT
 from overhead import WORDS
 from peers import report
 from peers.contestants import Tools
@@ -33,7 +34,11 @@ def parse_arguments() -> argparse.Namespace:
     what.add_argument("--texts", type=Path, nargs="+", help="JSON Lines files with a field text or text_a; with --quick default: random words")
     what.add_argument("--count", type=int, default=2048, help="texts drawn from them, seeded (default 2048)")
     what.add_argument("--lengths", nargs="+", default=["mixed", "64"], help="corpora: mixed (texts as they are) or tokens a text (default mixed 64)")
-    what.add_argument("--growth", type=int, nargs="+", default=[16, 32, 64, 128, 256], help="tokens a text (default 16 32 64 128 256)")
+    what.add_argument(
+        "--growth", type=int, nargs="+", default=[16, 32, 64, 128, 256, 512], help="tokens a text, not cut at --max-tokens (default 16 32 64 128 256 512)"
+    )
+    what.add_argument("--short", type=int, default=16, help="tokens of the texts that come alone to an idle contestant (default 16)")
+    what.add_argument("--bulk", type=int, default=4096, help="texts of one bulk stream (default 4096)")
     what.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32, 64, 256], help="of servers (default 1 8 32 64 256)")
     what.add_argument("--main-clients", type=int, default=32, help="of layers, growth and comparisons with engines; one of --clients (default 32)")
     what.add_argument("--dtypes", nargs="+", choices=["float32", "bfloat16"], default=["float32", "bfloat16"], help="default: both")
@@ -57,7 +62,7 @@ def parse_arguments() -> argparse.Namespace:
     if not args.texts and not args.quick:
         parser.error("--texts is needed")
     if args.quick:
-        args.rounds, args.seconds, args.count, args.growth, args.clients, args.main_clients = 1, 0.2, 32, [16, 64], [1, 4], 4
+        args.rounds, args.seconds, args.count, args.growth, args.clients, args.main_clients, args.bulk = 1, 0.2, 32, [16, 64], [1, 4], 4, 64
     if args.main_clients not in args.clients:
         parser.error("--main-clients is not one of --clients")
     return args
@@ -76,7 +81,7 @@ def make_plan(args: argparse.Namespace, work: Path) -> Plan:
                   infinity=args.infinity, router=args.router, threads=args.threads, max_tokens=args.max_tokens,
                   server_flags=args.server_flags.split(), work=work)  # fmt: skip
     return Plan(tools=tools, forward=args.build / "forward", texts=args.texts or [random_texts(work)], count=args.count, lengths=args.lengths,
-                growth=args.growth, clients=args.clients, main_clients=args.main_clients, dtypes=args.dtypes, seconds=args.seconds,
+                growth=args.growth, short=args.short, bulk=args.bulk, clients=args.clients, main_clients=args.main_clients, dtypes=args.dtypes, seconds=args.seconds,
                 rounds=args.rounds, peers=not args.no_peers, quick=args.quick)  # fmt: skip
 
 

@@ -12,6 +12,7 @@ build_packages=(ca-certificates cmake g++ ninja-build pkg-config python3-pip pyt
 test_packages=(clang-format-19 fish openssl python3-venv redis-tools zsh)
 oldest_cargo=1.85
 oldest_go=1.25
+ghz=github.com/bojand/ghz/cmd/ghz@v0.120.0
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -183,6 +184,7 @@ case "${1:-}" in
     install_packages "${test_packages[@]}"
     install_go_tool github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
     install_go_tool github.com/bufbuild/buf/cmd/buf@v1.75.0
+    install_go_tool "$ghz"
     set_up_promtool
     set_up_redis_server
     set_up_venv .deps/venv tests/e2e/requirements.txt
@@ -190,7 +192,7 @@ case "${1:-}" in
     ;;
   --bench)
     install_packages python3-venv
-    install_go_tool github.com/bojand/ghz/cmd/ghz@v0.120.0
+    install_go_tool "$ghz"
     set_up_venv .deps/bench-venv bench/requirements.txt
     set_up_venv .deps/infinity-venv bench/requirements-infinity.txt
     ;;

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
-from embed import ROOT, Server, run_load
+from server import ROOT, Server
 
 from peers.corpus import Corpus, embed_by_cli
 from peers.load import HttpConnection, Result, run_ghz, run_http, summary
@@ -84,7 +84,26 @@ class Midlayer(Contestant):
         return self.measure_layers(corpus, [self._last] * len(corpus.texts), load, seconds)
 
     def measure_layers(self, corpus: Corpus, layers: list[int], clients: int, seconds: float) -> Result:
-        return run_load(self.tools.ghz, self.server, corpus.write_requests(self.tools.work, layers), clients, seconds)
+        """Tokens, and seconds in the model, as the server itself counts them: so the cost of a layer is known apart from the transport."""
+        data = corpus.write_requests(self.tools.work, layers)
+        before = self.server.counters()
+        requests, took, latencies = run_ghz(self.tools.ghz, self.server.target, data, clients, seconds)
+        delta = {name: value - before.get(name, 0) for name, value in self.server.counters().items()}
+        tokens = delta["midlayer_tokens_total"]
+        stages = {stage: delta[f'midlayer_stage_duration_seconds_sum{{stage="{stage}"}}'] for stage in ("forward", "pool")}
+        return summary(requests, tokens, took, latencies) | {f"{stage}_us_per_token": 1e6 * sum_ / tokens for stage, sum_ in stages.items()}
+
+    def embed_stream(self, corpus: Corpus, count: int) -> Result:
+        """So many texts through `midlayer embed`, which streams them, into a file."""
+        file = self.tools.work / "bulk.jsonl"
+        file.write_text("\n".join(json.dumps({"text": corpus.texts[i % len(corpus.texts)]}) for i in range(count)))
+        command = [self.tools.cli, "embed", "--target", self.server.target, "--input", file, "--layer", str(self._last), "--truncate", "right"]
+        before = time.perf_counter()
+        with (self.tools.work / "bulk.npy").open("wb") as out:
+            done = subprocess.run([*command, "--output", "npy", "--timeout", "0"], stdout=out, stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"midlayer embed: {done.stderr.strip()}")
+        return {"texts": count, "tokens_per_second": corpus.tokens_of(count) / (time.perf_counter() - before)}
 
     def stop(self) -> None:
         if self._server:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
-from embed import TRUNCATE_RIGHT
+from server import TRUNCATE_RIGHT
 
 # Run by a Python with tokenizers: cuts of so many tokens, special ones included, that are as long when read again.
 CUT = """

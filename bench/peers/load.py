@@ -8,12 +8,12 @@ import subprocess
 import time
 from pathlib import Path
 
-from embed import METHOD
+from server import METHOD
 
 Result = dict[str, float]
 
 
-def summary(requests: int, tokens: int, seconds: float, latencies: list[float]) -> Result:
+def summary(requests: int, tokens: float, seconds: float, latencies: list[float]) -> Result:
     """Figures of a measurement; latencies in seconds."""
     ordered = sorted(latencies)
     return {
@@ -25,7 +25,7 @@ def summary(requests: int, tokens: int, seconds: float, latencies: list[float]) 
 
 
 def run_ghz(ghz: str, target: str, data: Path, clients: int, seconds: float) -> tuple[int, float, list[float]]:
-    """Requests answered, seconds taken, latencies in seconds: for servers of midlayer's proto without its /metrics."""
+    """Requests answered, seconds taken, latencies in seconds: for servers of midlayer's proto."""
     out = subprocess.run(
         [ghz, "--insecure", "--call", METHOD, "-D", data, "-c", str(clients), "--connections", str(min(clients, 8)), "-z", f"{seconds}s",
          "--duration-stop", "wait", "-n", "0", "--timeout", "120s", "--format", "json", "--import-paths", Path(__file__).parents[2] / "proto",

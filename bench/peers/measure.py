@@ -7,7 +7,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Hashable
-from pathlib import Path
+from dataclasses import replace
 
 from peers.contestants import Contestant, Midlayer, find_peers, measure_start
 from peers.corpus import Corpus, cut_texts, read_texts
@@ -31,9 +31,10 @@ class Run:
         self.others = [peer for peer in peers if peer.dtype in plan.dtypes]
         self.corpora: dict[str, Corpus] = {}
         self.grown: dict[int, Corpus] = {}
+        self.short = Corpus("", [], [])
         self._order = random.Random(1)
         self.figures: dict = {"setup": plan.setup(), "contestants": {}, "left_out": missing, "cosines": {}, "corpora": {}, "forward": {},
-                              "throughput": {}, "layers": {}, "growth": {}, "start": {}}  # fmt: skip
+                              "throughput": {}, "layers": {}, "growth": {}, "single": {}, "bulk": {}, "start": {}}  # fmt: skip
 
     @property
     def all(self) -> list[Contestant]:
@@ -68,10 +69,11 @@ class Run:
         lengths = [int(name) for name in self.plan.lengths if name != "mixed"]
         python = self.plan.cutting_python()
         self.figures["setup"]["cut"] = "by tokens" if python else "by words, about (no tokenizers)"
-        cut = cut_texts(python, self.plan.tools.model, texts, sorted({*lengths, *self.plan.growth}))
+        cut = cut_texts(python, self.plan.tools.model, texts, sorted({*lengths, *self.plan.growth, self.plan.short}))
         for name in self.plan.lengths:
             self.corpora[name] = self.corpus(name, texts if name == "mixed" else cut[int(name)])
-        self.grown = {length: self.corpora.get(str(length)) or self.corpus(str(length), cut[length]) for length in self.plan.growth}
+        self.grown = {length: Corpus(str(length), cut[length], [length] * len(cut[length])) for length in self.plan.growth}
+        self.short = Corpus(str(self.plan.short), cut[self.plan.short], [self.plan.short] * len(cut[self.plan.short]))
         for name, corpus in self.corpora.items():
             self.figures["corpora"][name] = {"texts": len(corpus.texts), "mean_tokens": sum(corpus.tokens) / len(corpus.tokens)}
 
@@ -110,12 +112,41 @@ class Run:
         for name, corpus in self.corpora.items():
             self.measure_forward(name, corpus)
             self.measure_throughput(name, corpus)
+        self.measure_single()
         for dtype, ours in self.ours.items():
             self.measure_layers(dtype, ours)
+            self.measure_growth(dtype)
+            self.measure_bulk(dtype, ours)
+            self.keep(["start", dtype], measure_start(ours, self.short.texts[0]))
+
+    def measure_single(self) -> None:
+        """One text after the other, each contestant otherwise idle; and the bare pass, alone with each number of threads."""
+        for contestant in self.shuffled(self.all):
+            result = self.attempt(contestant, lambda c=contestant: c.measure(self.short, 1, self.plan.seconds))
+            if result:
+                self.keep(["single", label(contestant)], result)
+        for dtype in self.plan.dtypes if self.plan.forward.exists() else []:
+            runs = [self.run_forward(self.short, dtype, threads, 1, "single") for threads in {1, self.plan.tools.threads}]
+            self.keep(["single", f"bare forward pass {dtype}"], {"p50_ms": min(run["single_text_ms"] for run in runs)})
+
+    def measure_growth(self, dtype: str) -> None:
+        """On a server that cuts no text."""
+        tools = replace(self.plan.tools, max_tokens=max(self.plan.tools.max_tokens, *self.plan.growth))
+        server = Midlayer(tools, dtype, self.plan.depth)
+        server.start()
+        try:
             for length in self.shuffled(list(self.grown)):
-                result = ours.measure(self.grown[length], self.plan.main_clients, self.plan.seconds)
-                self.keep(["growth", dtype, length], result)
-            self.keep(["start", dtype], measure_start(ours, self.grown[min(self.grown)].texts[0]))
+                self.keep(["growth", dtype, length], server.measure(self.grown[length], self.plan.main_clients, self.plan.seconds))
+        finally:
+            server.stop()
+
+    def measure_bulk(self, dtype: str, ours: Midlayer) -> None:
+        """A stream of texts, and the engine in a process of its own."""
+        if not self.plan.forward.exists():
+            return
+        corpus = next(iter(self.corpora.values()))
+        engine = self.run_forward(corpus, dtype, self.plan.tools.threads, 1, "engine")["engine_tokens_per_second"]
+        self.keep(["bulk", dtype], ours.embed_stream(corpus, self.plan.bulk) | {"engine_tokens_per_second": engine})
 
     def measure_throughput(self, name: str, corpus: Corpus) -> None:
         loads = [(c, load) for c in self.all for load in ([1, BATCH] if c.in_process else self.plan.clients)]
@@ -131,18 +162,18 @@ class Run:
         """Roofline with all threads in one product; the bare forward the better way of sharing the threads out."""
         if not self.plan.forward.exists() or (self.plan.quick and name != self.plan.lengths[0]):
             return
-        texts = self.plan.tools.work / "forward.jsonl"
-        texts.write_text("\n".join(json.dumps({"text": text}) for text in corpus.texts))
         threads = self.plan.tools.threads
         for dtype in self.shuffled(self.plan.dtypes):
-            together = self.run_forward(texts, dtype, threads, 1)
-            apart = self.run_forward(texts, dtype, 1, threads) if threads > 1 and not self.plan.quick else together
+            together = self.run_forward(corpus, dtype, threads, 1, "roofline", "forward")
+            apart = self.run_forward(corpus, dtype, 1, threads, "forward") if threads > 1 and not self.plan.quick else together
             best = max(rate for run in (together, apart) for rate in run["forward_tokens_per_second"].values())
             self.keep(["forward", name, dtype], {"roofline": together["roofline_tokens_per_second"], "forward": best})
 
-    def run_forward(self, texts: Path, dtype: str, threads: int, workers: int) -> dict:
+    def run_forward(self, corpus: Corpus, dtype: str, threads: int, workers: int, *measures: str) -> dict:
+        texts = self.plan.tools.work / "forward.jsonl"
+        texts.write_text("\n".join(json.dumps({"text": text}) for text in corpus.texts))
         command = [self.plan.forward, "--model", self.plan.tools.model, "--texts", texts, "--dtype", dtype, "--threads", str(threads),
-                   "--workers", str(workers), "--layer", str(self.plan.depth), "--seconds", str(self.plan.seconds / 2)]  # fmt: skip
+                   "--workers", str(workers), "--layer", str(self.plan.depth), "--seconds", str(self.plan.seconds / 2), "--measure", *measures]  # fmt: skip
         out = subprocess.run([*command, *(["--batch-tokens", "512"] if self.plan.quick else [])], capture_output=True, text=True, check=False)
         if out.returncode:
             raise SystemExit(f"{self.plan.forward}: {out.stderr.strip()}")

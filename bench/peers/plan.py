@@ -17,6 +17,8 @@ class Plan:
     count: int
     lengths: list[str]
     growth: list[int]
+    short: int
+    bulk: int
     clients: list[int]
     main_clients: int
     dtypes: list[str]
@@ -36,7 +38,7 @@ class Plan:
     def setup(self) -> dict:
         """What a reader of the figures has to know; no paths of the machine."""
         return {"model": self.tools.model.name, "rounds": self.rounds, "seconds": self.seconds, "threads": self.tools.threads,
-                "clients": self.clients, "main_clients": self.main_clients, "max_tokens": self.tools.max_tokens,
+                "clients": self.clients, "main_clients": self.main_clients, "max_tokens": self.tools.max_tokens, "short": self.short,
                 "server_flags": self.tools.server_flags, "texts": [file.name for file in self.texts], "processor": processor()}  # fmt: skip
 
 

@@ -129,6 +129,26 @@ def growth_table(growth: dict[str, Series]) -> str:
     return table(["tokens a text", "tokens/s", "p50 ms", "µs a token in the model", f"cost of a token, of that at {lengths[0]}"], rows)
 
 
+def single_table(figures: Figures) -> str:
+    """By name; the bare pass of each dtype is what contestants of that dtype are held against."""
+    rows = []
+    for name, series in figures["single"].items():
+        bare = of(figures["single"].get(f"bare forward pass {name.rsplit(' ', 1)[1]}", []), "p50_ms")
+        p50, p99 = of(series, "p50_ms"), [result["p99_ms"] for result in series if "p99_ms" in result]
+        where = "in process" if figures["contestants"].get(name, {"in_process": True})["in_process"] else "server"
+        rows.append([name, where, cell(p50, ".2f"), cell(p99, ".1f"), cell(ratios(p50, bare), ".2f")])
+    return table(["contestant", "where", "p50 ms", "p99 ms", "p50 to the bare pass"], rows)
+
+
+def bulk_table(figures: Figures) -> str:
+    rows = [
+        [dtype, str(series[0]["texts"]), cell(of(series)), cell(of(series, "engine_tokens_per_second")),
+         cell([100 * ratio for ratio in ratios(of(series), of(series, "engine_tokens_per_second"))], ".0f")]
+        for dtype, series in figures["bulk"].items()
+    ]  # fmt: skip
+    return table(["dtype", "texts", "EmbedStream, tokens/s", "the engine in process, tokens/s", "%"], rows)
+
+
 def start_table(figures: Figures) -> str:
     rows = [[dtype, cell(of(series, "first_vector_seconds"), ".2f"), cell(of(series, "resident_mib"))] for dtype, series in figures["start"].items()]
     return table(["dtype", "seconds from start to first vector", "MiB resident, idle"], rows)
@@ -153,7 +173,8 @@ def markdown(figures: Figures) -> str:
     parts.append("![cost by layer](layers.svg)\n")
     for dtype, growth in figures["growth"].items():
         parts += [f"## Growth with length, {dtype}, {main} clients\n", growth_table(growth)]
-    parts += ["![cost by length](growth.svg)\n", "## Start and memory\n", start_table(figures)]
+    parts += ["![cost by length](growth.svg)\n", f"## A single text of {setup['short']} tokens, nothing else to do\n", single_table(figures)]
+    parts += ["## Bulk\n", bulk_table(figures), "## Start and memory\n", start_table(figures)]
     return "\n".join(parts)
 
 

@@ -43,7 +43,8 @@ def run(command, **options):
     """A program run to its end: returncode, stdout, stderr (text)."""
     options.setdefault("env", environment())
     options.setdefault("text", True)
-    return subprocess.run([str(part) for part in command], capture_output=True, timeout=BOUND, **options)
+    options.setdefault("timeout", BOUND)
+    return subprocess.run([str(part) for part in command], capture_output=True, **options)
 
 
 def eventually(condition, bound=BOUND):
