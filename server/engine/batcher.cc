@@ -51,11 +51,10 @@ std::optional<Work> Batcher::Next(int runner, bool background_is_due) {
   while (true) {
     std::unique_lock lock(mutex_);
     free_runners_.insert(runner);
-    changed_.notify_all();
     const auto background_may_run = [&] { return !background_.empty() && (background_is_due || NoRowsWait()); };
     changed_.wait(lock, [&] {
       const bool is_first = *free_runners_.begin() == runner;
-      return closed_ || (is_first && (ahead_.has_value() || background_may_run()));
+      return closed_ || (is_first && (RowsAreReady() || background_may_run()));
     });
     free_runners_.erase(runner);
     changed_.notify_all();  // another is the first now
@@ -65,7 +64,7 @@ std::optional<Work> Batcher::Next(int runner, bool background_is_due) {
       background_.pop_front();
       return work;
     }
-    if (std::optional<Batch> batch = TakeAhead(lock)) return Work{.batch = *std::move(batch)};
+    if (std::optional<Batch> batch = Take(lock)) return Work{.batch = *std::move(batch)};
   }
 }
 
@@ -74,21 +73,26 @@ std::optional<Batch> Batcher::NextIfWaiting(int runner) {
     std::unique_lock lock(mutex_);
     if (!free_runners_.empty()) return std::nullopt;  // another takes them
     free_runners_.insert(runner);
-    changed_.notify_all();
-    changed_.wait(lock, [this] { return ahead_.has_value() || closed_ || NoRowsWait(); });
+    changed_.wait(lock, [this] { return RowsAreReady() || closed_ || NoRowsWait(); });
     free_runners_.erase(runner);
     changed_.notify_all();
-    if (closed_ || !ahead_.has_value()) return std::nullopt;
-    if (std::optional<Batch> batch = TakeAhead(lock)) return batch;
+    if (closed_ || !RowsAreReady()) return std::nullopt;
+    if (std::optional<Batch> batch = Take(lock)) return batch;
   }
 }
 
-std::optional<Batch> Batcher::TakeAhead(std::unique_lock<std::mutex>& lock) {
-  std::optional<Batch> ahead = std::exchange(ahead_, std::nullopt);
+std::optional<Batch> Batcher::Take(std::unique_lock<std::mutex>& lock) {
+  std::optional<Batch> batch = std::exchange(ahead_, std::nullopt);
+  const absl::Time now = clock_();
+  std::vector<Row> rows;
+  if (!batch.has_value()) {
+    rows = queue_.Take(now);
+    QueueChanged();
+  }
   changed_.notify_all();
   lock.unlock();
-  Batch batch = DropUnwanted(*std::move(ahead), clock_());
-  if (batch.rows.empty()) return std::nullopt;
+  batch = batch.has_value() ? DropUnwanted(*std::move(batch), now) : Assemble(std::move(rows), now);
+  if (batch->rows.empty()) return std::nullopt;
   return batch;
 }
 
@@ -99,10 +103,8 @@ void Batcher::QueueChanged() const {
 void Batcher::AssembleLoop() {
   std::unique_lock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [this] {
-      const bool worth_it = queue_.HasFullBatch() || (!free_runners_.empty() && queue_.rows() > 0);
-      return closed_ || (!ahead_.has_value() && worth_it);
-    });
+    changed_.wait(
+        lock, [this] { return closed_ || (!ahead_.has_value() && queue_.HasFullBatch() && free_runners_.empty()); });
     if (closed_) break;
     const absl::Time now = clock_();
     std::vector<Row> rows = queue_.Take(now);

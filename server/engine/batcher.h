@@ -28,9 +28,9 @@ struct Work {
 };
 
 // For any number of runners, each with a thread. While all of them work, one batch is assembled ahead: as soon as
-// enough waits to fill it. If less waits, the choice is left until a runner is free, so that rows that arrive meanwhile
-// come along and batches do not fall apart into small ones. There is no timer: an idle runner gets whatever comes at
-// once. Thread-safe.
+// enough waits to fill it. If less waits, the choice is left until a runner is free and makes it itself, so that rows
+// that arrive meanwhile come along and batches do not fall apart into small ones. There is no timer: an idle runner
+// gets whatever comes at once. Thread-safe.
 class Batcher {
  public:
   using Clock = std::function<absl::Time()>;
@@ -64,10 +64,12 @@ class Batcher {
 
  private:
   void AssembleLoop();
-  // The batch that lies ready, without unwanted rows; nothing where none is left. Unlocks `lock`, which holds mutex_.
-  std::optional<Batch> TakeAhead(std::unique_lock<std::mutex>& lock);
+  // The batch that lies ready, or one of what waits, without unwanted rows; nothing where none is left. Unlocks `lock`,
+  // which holds mutex_.
+  std::optional<Batch> Take(std::unique_lock<std::mutex>& lock);
   // mutex_ is held for the rest.
   void QueueChanged() const;
+  bool RowsAreReady() const { return ahead_.has_value() || (queue_.rows() > 0 && !assembling_); }
   bool NoRowsWait() const { return !ahead_.has_value() && queue_.rows() == 0 && !assembling_; }
 
   const Clock clock_;
