@@ -195,7 +195,7 @@ absl::Status Run(const Flags& flags) {
   return CatchTorch([&] {
     const c10::InferenceMode inference;
     if (measures("roofline")) {
-      const double rate = BestRate(arch, *ParseDtype(flags.load.dtype));
+      const double rate = BestRate(arch, ParseDtype(flags.load.dtype).value_or(at::kFloat));
       const double operations = ProductOperations(arch) + AttentionOperations(arch, squares / tokens);
       out["operations_per_token"] = operations;
       out["best_operations_per_second"] = rate;

@@ -91,7 +91,9 @@ void AddDeviceFlags(CLI::App& app, Flags& flags) {
             "float32. Half the memory and up to several times the speed where the processor has instructions for it, "
             "against a cosine to float32 of about 0.9999. auto: bfloat16 where the device multiplies in it and, at the "
             "start, built-in texts keep a cosine of 0.9999 to float32 at every layer, else float32; loads the model "
-            "twice. Changes the fingerprint: servers that share selections want the same.");
+            "twice. int8, on CPUs with VNNI or AMX: weights in int8 row by row, and what they are multiplied by token "
+            "by token; faster than bfloat16, against a cosine of about 0.998 (all-MiniLM-L6-v2), which is to be "
+            "measured. Changes the fingerprint: servers that share selections want the same.");
   group.Add(
       "--pure-low-precision", flags.load.pure_low_precision, "true|false",
       "Keep the residual stream and norms in --dtype too: less memory traffic on a GPU, against rounding at every "

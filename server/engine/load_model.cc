@@ -24,6 +24,8 @@ namespace midlayer {
 
 namespace {
 
+constexpr char kInt8[] = "int8";
+
 // Whatever changes a vector besides the weights. `dtype`: as LoadedDtype() says it.
 std::string BaseDigest(const ModelDescription& model, const std::string& tokenizer_json, const std::string& dtype,
                        const std::string& pooling_head) {
@@ -96,6 +98,19 @@ absl::Status CheckDefaultPooling(const ModelInfo& info) {
       ToAbsl(PoolingName(pooling))));
 }
 
+// As ParseDtype(), of what is not in int8; int8 where it can be.
+absl::StatusOr<at::ScalarType> WideDtype(const LoadOptions& options, absl::Span<const at::Device> devices) {
+  if (options.dtype != kInt8) return ParseDtype(options.dtype);
+  if (std::any_of(devices.begin(), devices.end(), [](at::Device device) { return !device.is_cpu(); })) {
+    return absl::InvalidArgumentError("--dtype: expected float32, bfloat16 or float16 for a GPU, found int8");
+  }
+  if (!CanQuantize()) {
+    return absl::FailedPreconditionError(
+        "--dtype: int8 takes a processor that multiplies it (VNNI or AMX), and this one does not");
+  }
+  return at::kFloat;
+}
+
 absl::StatusOr<std::string> LoadedDtype(const LoadOptions& options) {
   if (!options.pure_low_precision) return options.dtype;
   if (options.dtype == "bfloat16" || options.dtype == "float16") return options.dtype + ",pure";
@@ -105,8 +120,8 @@ absl::StatusOr<std::string> LoadedDtype(const LoadOptions& options) {
 
 absl::StatusOr<LoadedModel> LoadInDtype(const LoadOptions& options) {
   MIDLAYER_ASSIGN_OR_RETURN(const std::string loaded_dtype, LoadedDtype(options));
-  MIDLAYER_ASSIGN_OR_RETURN(const at::ScalarType dtype, ParseDtype(options.dtype));
   MIDLAYER_ASSIGN_OR_RETURN(const std::vector<at::Device> devices, OpenDevices(options.device));
+  MIDLAYER_ASSIGN_OR_RETURN(const at::ScalarType dtype, WideDtype(options, devices));
   at::set_num_threads(options.threads > 0 ? options.threads : std::min(at::get_num_threads(), UsableProcessors()));
   LoadedModel model;
   ModelInfo& info = model.info;
@@ -131,6 +146,7 @@ absl::StatusOr<LoadedModel> LoadInDtype(const LoadOptions& options) {
                                        .device = device,
                                        .dtype = dtype,
                                        .pure_low_precision = options.pure_low_precision,
+                                       .int8 = options.dtype == kInt8,
                                        .fast_paths = options.fast_paths,
                                        .adapters = options.adapters,
                                        .enough_layers = first ? options.enough_layers : nullptr},

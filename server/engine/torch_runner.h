@@ -21,8 +21,9 @@ class Transformer;
 struct LoadOptions {
   std::string directory;
   std::string device = "auto";  // see OpenDevices()
-  // See ParseDtype(); or "auto": bfloat16 where every device multiplies in it and the vectors of built-in texts keep a
-  // cosine of 0.9999 to those of float32 at every layer, else float32.
+  // See ParseDtype(); "int8": weights of matrix products in int8, the rest in float32, on a CPU; or "auto": bfloat16
+  // where every device multiplies in it and the vectors of built-in texts keep a cosine of 0.9999 to those of float32
+  // at every layer, else float32.
   std::string dtype = "float32";
   bool pure_low_precision = false;  // see Transformer::Options
   FastPaths fast_paths;

@@ -101,7 +101,8 @@ absl::StatusOr<at::ScalarType> ParseDtype(const std::string& name) {
   for (at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
     if (DtypeName(dtype) == name) return dtype;
   }
-  return absl::InvalidArgumentError(absl::StrCat("--dtype: expected float32, bfloat16, float16 or auto, found ", name));
+  return absl::InvalidArgumentError(
+      absl::StrCat("--dtype: expected float32, bfloat16, float16, int8 or auto, found ", name));
 }
 
 std::string DtypeName(at::ScalarType dtype) {

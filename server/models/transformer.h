@@ -35,6 +35,7 @@ class Transformer {
     at::Device device = at::kCPU;
     at::ScalarType dtype = at::kFloat;
     bool pure_low_precision = false;  // the residual stream and norms are in `dtype` too
+    bool int8 = false;                // weights of matrix products are in int8, see Quantized(); `dtype` is float32
     FastPaths fast_paths;
     // Directories of LoRA adapters, merged into the weights one after the other.
     std::vector<std::string> adapters;

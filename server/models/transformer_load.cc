@@ -107,9 +107,14 @@ class Transformer::Loader {
   // Projections of one input, one below the other.
   Linear Stacked(std::initializer_list<Slot> slots, int layer) {
     Linear linear{Stack(slots, /*bias=*/false, layer), Stack(slots, /*bias=*/true, layer)};
-    if (status_.ok() && linear.weight.defined() && options_.fast_paths.packed_linear && CanPack(linear.weight)) {
-      status_ = CatchTorch([&] { linear = Packed(std::move(linear)); });
-    }
+    if (!status_.ok() || !linear.weight.defined()) return linear;
+    status_ = CatchTorch([&] {
+      if (options_.int8) {
+        linear = Quantized(linear);
+      } else if (options_.fast_paths.packed_linear && CanPack(linear.weight)) {
+        linear = Packed(std::move(linear));
+      }
+    });
     return linear;
   }
   // Each part is copied to its place: nothing is held twice.

@@ -26,9 +26,6 @@ constexpr float kLog2E = std::numbers::log2e_v<float>;
 
 constexpr float kHidden = -std::numeric_limits<float>::infinity();
 
-// 2^x from -0.5 to 0.5, by rising powers of x, to 1e-7 of it; 1 at 0.
-constexpr float kPowerOf2[] = {1.0F, 0.693147004F, 0.240222424F, 0.0555073358F, 0.00967151299F, 0.00132647273F};
-
 int64_t RoundUp(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
 
 template <typename Element>
@@ -61,21 +58,6 @@ void TransposeFours(const Element* from, int64_t from_stride, float* to, int64_t
   hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, upper01, upper23)), d, to + 3 * to_stride);
 }
 #endif
-
-// 2^x for x <= 0, with an error of two units in the last place; 0 from -127 on. Adding and taking away 1.5 * 2^23
-// rounds to a whole number and leaves it in the last bits, from where it is added to the exponent; of the rest, a
-// polynomial with the least largest error.
-Vector PowerOf2(Vector x) {
-  const Floats d;
-  const hn::RebindToSigned<Floats> bits;
-  const Vector shift = hn::Set(d, 12582912.0F);
-  x = hn::Max(x, hn::Set(d, -127));
-  const Vector shifted = hn::Add(x, shift);
-  const Vector rest = hn::Sub(x, hn::Sub(shifted, shift));  // -0.5 … 0.5
-  Vector power = hn::Set(d, kPowerOf2[5]);
-  for (int i = 4; i >= 0; --i) power = hn::MulAdd(power, rest, hn::Set(d, kPowerOf2[i]));
-  return hn::BitCast(d, hn::Add(hn::BitCast(bits, power), hn::ShiftLeft<23>(hn::BitCast(bits, shifted))));
-}
 
 // The room one thread computes in.
 struct Room {
@@ -261,7 +243,7 @@ class Head {
     const Vector most = hn::Set(d, largest);
     Vector sum = hn::Zero(d);
     for (int64_t key = keys.begin; key < keys.end; key += static_cast<int64_t>(hn::Lanes(d))) {
-      const Vector power = PowerOf2(hn::Sub(hn::Load(d, scores + key), most));
+      const Vector power = PowerOf2(d, hn::Sub(hn::Load(d, scores + key), most));
       sum = hn::Add(sum, power);
       hn::Store(power, d, scores + key);
     }

@@ -45,6 +45,24 @@ void StoreFloats(Tag /*d*/, hn::Vec<Tag> x, uint16_t* to) {
   hn::StoreU(hn::TruncateTo(halves, hn::IfThenElse(is_nan, hn::Set(bits, 0x7FC0), rounded)), halves, to);
 }
 
+// 2^x from -0.5 to 0.5, by rising powers of x, to 1e-7 of it; 1 at 0.
+constexpr float kPowerOf2[] = {1.0F, 0.693147004F, 0.240222424F, 0.0555073358F, 0.00967151299F, 0.00132647273F};
+
+// 2^x for x <= 0, with an error of two units in the last place; 0 from -127 on. Adding and taking away 1.5 * 2^23
+// rounds to a whole number and leaves it in the last bits, from where it is added to the exponent; of the rest, a
+// polynomial with the least largest error.
+template <typename Tag>
+hn::Vec<Tag> PowerOf2(Tag d, hn::Vec<Tag> x) {
+  const hn::RebindToSigned<Tag> bits;
+  const auto shift = hn::Set(d, 12582912.0F);
+  x = hn::Max(x, hn::Set(d, -127));
+  const auto shifted = hn::Add(x, shift);
+  const auto rest = hn::Sub(x, hn::Sub(shifted, shift));  // -0.5 … 0.5
+  auto power = hn::Set(d, kPowerOf2[5]);
+  for (int i = 4; i >= 0; --i) power = hn::MulAdd(power, rest, hn::Set(d, kPowerOf2[i]));
+  return hn::BitCast(d, hn::Add(hn::BitCast(bits, power), hn::ShiftLeft<23>(hn::BitCast(bits, shifted))));
+}
+
 // Calls of(d, i) for the numbers from i on of 0 … size - 1: as many as d has lanes.
 template <typename Function>
 HWY_INLINE void ForEachVector(int64_t size, const Function& of) {

@@ -152,7 +152,9 @@ void ScanRows(const at::Tensor& a_SI, const Inputs& input, int64_t tile_channels
 
 // The bias is added in float32: its last bits decide how long a state lives.
 at::Tensor TimeStep(const Linear& projection, const at::Tensor& x_PR) {
-  at::Tensor step_PI = Linear{.weight = projection.weight}(x_PR).to(at::kFloat);
+  Linear product = projection;
+  product.bias = at::Tensor();
+  at::Tensor step_PI = product(x_PR).to(at::kFloat);
   if (projection.bias.defined()) step_PI = step_PI + projection.bias.to(at::kFloat);
   return at::softplus(step_PI);
 }

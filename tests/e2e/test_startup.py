@@ -181,7 +181,7 @@ class Flags(harness.TestCase):
             (["--max-layer", "9"], ["--max-layer", "0 to 3", "found 9"]),
             (["--max-tokens", "100"], ["--max-tokens", "at most 66", "found 100"]),
             (["--max-tokens", "2"], ["max_tokens", "found 2"]),
-            (["--dtype", "int8"], ["--dtype", "float32, bfloat16, float16 or auto", "found int8"]),
+            (["--dtype", "int4"], ["--dtype", "float32, bfloat16, float16, int8 or auto", "found int4"]),
             (["--device", "tpu"], ["--device", "cpu, cuda, cuda:N", "or auto", "found tpu"]),
             (["--device", "meta"], ["--device", "found meta"]),
             (["--pure-low-precision", "true"], ["--pure-low-precision", "--dtype bfloat16 or float16", "float32"]),

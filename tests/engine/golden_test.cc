@@ -290,6 +290,31 @@ void ExpectLowPrecisionCloseToFloat32(const fs::path& directory, const std::stri
 
 TEST_P(ArchitectureTest, LowPrecisionStaysCloseToFloat32) { ExpectLowPrecisionCloseToFloat32(directory_, "cpu"); }
 
+// The tokens of a text are brought to int8 by themselves, so its vectors do not depend on the batch either.
+TEST_P(ArchitectureTest, Int8StaysNearFloat32InEveryBatch) {
+  if (!CanQuantize()) GTEST_SKIP() << "this processor does not multiply int8";
+  const Golden golden(directory_ / "golden.safetensors");
+  Embedder embedder({.directory = directory_, .device = "cpu", .dtype = "int8"});
+  EXPECT_EQ(embedder.info().dtype, "int8");
+  EmbedTask task{.texts = texts_};
+  for (int layer = 0; layer <= embedder.info().max_layer; ++layer) {
+    task.outputs.push_back(Plain(layer, Pooling::kMean));
+  }
+  const EmbedResult together = embedder.Embed(task).value();
+  double lowest = 1;
+  for (size_t text = 0; text < texts_.size(); ++text) {
+    EmbedTask alone = task;
+    alone.texts = {texts_[text]};
+    EXPECT_EQ(embedder.Embed(alone)->texts[0].vectors, together.texts[text].vectors) << "text " << text;
+    for (size_t layer = 0; layer < task.outputs.size(); ++layer) {
+      const std::vector<float> exact = golden.Row(absl::StrCat("pooled.raw.mean.", layer), text);
+      lowest = std::min(lowest, Cosine(together.texts[text].vectors[layer], exact));
+    }
+  }
+  EXPECT_GE(lowest, 0.97);
+  RecordProperty("int8", absl::StrFormat("%.5f", lowest));
+}
+
 TEST_P(ArchitectureTest, LowPrecisionOnAGpuStaysCloseToFloat32) {
   if (const auto gpu = OpenDevices("cuda"); !gpu.ok()) GTEST_SKIP() << gpu.status().message();
   ExpectLowPrecisionCloseToFloat32(directory_, "cuda");

@@ -2,10 +2,14 @@
 #include "server/nn/linear.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/abs.h>
 #include <ATen/ops/allclose.h>
+#include <ATen/ops/amax.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/linear.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/round.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -45,6 +49,34 @@ TEST(LinearTest, PackedWeightsGiveTheSame) {
           EXPECT_TRUE(at::equal(plain.Activated(activation, x), Activate(activation, y)));
         }
       }
+    }
+  }
+}
+
+// Weights by the largest of each row, inputs by the largest of each token: sums of whole numbers, so the definition in
+// double precision is met closely.
+TEST(LinearTest, QuantizedMultipliesStepsOfEachRow) {
+  if (!CanQuantize()) GTEST_SKIP() << "this processor does not multiply int8";
+  const auto steps = [](const at::Tensor& x, const at::Tensor& scale) { return at::round(x / scale) * scale; };
+  const auto scale_of = [](const at::Tensor& x) { return at::amax(at::abs(x), 1, /*keepdim=*/true) / 127; };
+  for (const bool has_bias : {true, false}) {
+    const Linear plain{.weight = at::randn({33, 20}), .bias = has_bias ? at::randn({33}) : at::Tensor()};
+    const Linear quantized = Quantized(plain);
+    const at::Tensor weight = steps(plain.weight, scale_of(plain.weight));
+    for (const int64_t tokens : {1, 5, 16, 100}) {
+      const at::Tensor x = at::randn({tokens, 40}).narrow(1, 3, 20) * at::arange(1, tokens + 1).unsqueeze(1);
+      const at::Tensor other = at::randn({tokens, 33});
+      const at::Tensor y = at::linear(steps(x, scale_of(x)).to(at::kDouble), weight.to(at::kDouble),
+                                      has_bias ? plain.bias.to(at::kDouble) : at::Tensor())
+                               .to(at::kFloat);
+      EXPECT_TRUE(at::allclose(quantized(x), y, 1e-4, 1e-4));
+      EXPECT_TRUE(at::allclose(quantized.Added(other, x), other + y, 1e-4, 1e-4));
+      for (const Activation activation :
+           {Activation::kGelu, Activation::kGeluTanh, Activation::kRelu, Activation::kSilu}) {
+        EXPECT_TRUE(at::allclose(quantized.Activated(activation, x), Activate(activation, y), 1e-4, 1e-4));
+      }
+      const int64_t last = tokens - 1;
+      EXPECT_TRUE(at::equal(quantized(x)[last], quantized(x.narrow(0, last, 1))[0])) << "whatever stands beside it";
     }
   }
 }
