@@ -60,6 +60,7 @@ void PrepareProcess() {
 void KeepWaitsShort(char** argv) {
   if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
   setenv("GOMP_SPINCOUNT", "1000", /*replace=*/1);
+  setenv("OMP_WAIT_POLICY", "active", /*replace=*/1);  // as long where there are more threads than processors
   std::error_code error;
   const std::string program = std::filesystem::read_symlink("/proc/self/exe", error);
   execv(program.c_str(), argv);  // if it fails, waits are as long as they are

@@ -9,10 +9,10 @@ namespace midlayer {
 // (SIGPIPE) ends nothing.
 void PrepareProcess();
 
-// The threads of a pass meet at every step, microseconds apart. OpenMP keeps those that wait awake for some
-// milliseconds: long enough to take the processor from whoever they wait for. Unless the environment says how long, it
-// shall be some microseconds. As OpenMP reads that before main(), this starts the program `argv` again, in this
-// process.
+// The threads of a pass meet at every step, microseconds apart. OpenMP keeps those that wait awake for milliseconds,
+// long enough to take the processor from whoever they wait for, or, where threads that computed before are more than
+// processors, hardly at all. Unless the environment says how long, it shall be some ten microseconds. As OpenMP reads
+// that before main(), this starts the program `argv` again, in this process.
 void KeepWaitsShort(char** argv);
 
 // gRPC's lines stand in our log from now on. Its errors count as such only once ServerStarted(): what keeps a server

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -201,15 +200,7 @@ absl::StatusOr<LoadedModel> LoadInDtypeThatHolds(const LoadOptions& options) {
 }  // namespace
 
 absl::StatusOr<LoadedModel> LoadModel(const LoadOptions& options) {
-  absl::StatusOr<LoadedModel> model;
-  // OpenMP keeps a team of threads for each thread that has computed, for as long as that lives. Where there are more
-  // than processors, all teams sleep at every step instead of waiting awake, which makes short passes twice as long:
-  // loading must leave none.
-  std::thread([&] {
-    const bool is_auto = options.dtype == "auto" && !options.pure_low_precision;
-    model = is_auto ? LoadInDtypeThatHolds(options) : LoadInDtype(options);
-  }).join();
-  return model;
+  return options.dtype == "auto" && !options.pure_low_precision ? LoadInDtypeThatHolds(options) : LoadInDtype(options);
 }
 
 }  // namespace midlayer

@@ -104,9 +104,7 @@ class TorchRunner : public Runner {
 };
 
 // Shares the processors out to the passes that are computed at once. A pass alone has all of them, many have one each:
-// there, threads that wait for each other at every step are slower than passes side by side. Of the runners, the n-th
-// (from 1) has at most the n-th part: a pass alone is the first one's (see Batcher::Next()), and teams of OpenMP that
-// stay behind are not more threads than there are processors (see LoadModel()). Thread-safe.
+// there, threads that wait for each other at every step are slower than passes side by side. Thread-safe.
 class Processors {
  public:
   explicit Processors(int count) : count_(count) {}
@@ -114,11 +112,7 @@ class Processors {
   // One pass, on the thread that computes it. Not computing while it is paused.
   class Pass {
    public:
-    // `runner`: its number, from 0.
-    Pass(Processors& processors, int runner, int64_t tokens)
-        : processors_(processors), runner_(runner), tokens_(tokens) {
-      Resume();
-    }
+    Pass(Processors& processors, int64_t tokens) : processors_(processors), tokens_(tokens) { Resume(); }
     ~Pass() { Pause(); }
     void Resume() {
       ++processors_.passes_;
@@ -126,7 +120,7 @@ class Processors {
     }
     void Pause() { --processors_.passes_; }
     // Others have come or gone.
-    void ShareAgain() { UseThreads(processors_.ShareOf(runner_, tokens_, processors_.passes_)); }
+    void ShareAgain() { UseThreads(processors_.ShareOf(tokens_, processors_.passes_)); }
 
    private:
     // Of libtorch and oneDNN, on this thread alone.
@@ -136,7 +130,6 @@ class Processors {
     }
 
     Processors& processors_;
-    const int runner_;
     const int64_t tokens_;
   };
 
@@ -144,9 +137,9 @@ class Processors {
   // Fewer are not worth another thread.
   static constexpr int64_t kTokensAThread = 8;
 
-  int ShareOf(int runner, int64_t tokens, int passes) const {
+  int ShareOf(int64_t tokens, int passes) const {
     const auto useful = static_cast<int>(std::clamp<int64_t>(tokens / kTokensAThread, 1, count_));
-    return std::clamp(count_ / std::max(passes, runner + 1), 1, useful);
+    return std::clamp(count_ / passes, 1, useful);
   }
 
   const int count_;
@@ -155,14 +148,14 @@ class Processors {
 
 class CpuRunner final : public TorchRunner {
  public:
-  CpuRunner(Replica replica, Telemetry* telemetry, std::shared_ptr<Processors> processors, int number)
-      : TorchRunner(std::move(replica), telemetry), processors_(std::move(processors)), number_(number) {}
+  CpuRunner(Replica replica, Telemetry* telemetry, std::shared_ptr<Processors> processors)
+      : TorchRunner(std::move(replica), telemetry), processors_(std::move(processors)) {}
 
   bool SharesProcessors() const override { return true; }
 
  private:
   Vectors RunBatch(const Batch& batch) override {
-    Processors::Pass pass(*processors_, number_, batch.packed.tokens());
+    Processors::Pass pass(*processors_, batch.packed.tokens());
     PoolCollector collector(replica_, batch);
     double forward = 0, pool = 0;
     Stopwatch stopwatch;
@@ -183,7 +176,7 @@ class CpuRunner final : public TorchRunner {
   }
 
   void RunForStates(const PackedTokens& batch, State state, StatesTap tap) override {
-    Processors::Pass pass(*processors_, number_, batch.tokens());
+    Processors::Pass pass(*processors_, batch.tokens());
     TorchRunner::RunForStates(batch, state, [&](int layer, absl::Span<const float> states_PD) {
       pass.Pause();  // it may run other batches, or wait for them
       const absl::Cleanup resume = [&pass] { pass.Resume(); };
@@ -192,7 +185,6 @@ class CpuRunner final : public TorchRunner {
   }
 
   const std::shared_ptr<Processors> processors_;
-  const int number_;
 };
 
 // On a stream of its own: nothing is waited for before the vectors are on the host.
@@ -260,7 +252,7 @@ absl::StatusOr<std::vector<std::unique_ptr<Runner>>> MakeTorchRunners(absl::Span
     for (const Replica& replica : replicas) {
       if (replica.transformer->device().is_cpu()) {
         for (int i = 0; i < threads; ++i) {
-          runners.push_back(std::make_unique<CpuRunner>(replica, telemetry, processors, i));
+          runners.push_back(std::make_unique<CpuRunner>(replica, telemetry, processors));
         }
       }
     }

@@ -1,7 +1,6 @@
 #include "server/nn/attention_kernel.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <limits>
 #include <numbers>
