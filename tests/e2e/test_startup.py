@@ -3,11 +3,13 @@
 import glob
 import json
 import math
+import os
 import pathlib
 import re
 import struct
 import tempfile
 import unittest
+import unittest.mock
 
 import harness
 from harness import MODELS, SERVER, Server, run
@@ -43,6 +45,19 @@ def write_head(path, design, hidden, layers):
 
 
 class StartUp(harness.TestCase):
+    def test_waits_of_threads_are_short_unless_the_environment_says_otherwise(self):
+        """OpenMP reads its environment before main(), so the program starts itself again: as the same process."""
+        with unittest.mock.patch.dict(os.environ):
+            for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+                os.environ.pop(name, None)
+            for given, expected in (({}, ["GOMP_SPINCOUNT=1000", "OMP_WAIT_POLICY=active"]), ({"GOMP_SPINCOUNT": "5"}, ["GOMP_SPINCOUNT=5"])):
+                with Server("bert", env=given) as server:
+                    process = pathlib.Path(f"/proc/{server.process.pid}")
+                    variables = (process / "environ").read_text().split("\0")
+                    self.assertEqual(sorted(v for v in variables if v.startswith(("GOMP_SPIN", "OMP_WAIT"))), expected)
+                    self.assertEqual((process / "comm").read_text(), "midlayer-server\n")
+                    self.assertIn("--model", (process / "cmdline").read_text())
+
     def test_the_block_tells_what_operators_want_to_know(self):
         with Server("bert", "--max-waiting-texts", "1000") as server:
             self.assertRegex(server.block[0], r"^midlayer \d+\.\d+\.\d+$")
