@@ -234,18 +234,20 @@ TEST(EmbedStreamTest, AClientThatDoesNotReadIsNotReadEither) {
 }
 
 TEST(EmbedStreamTest, CancellingEndsEverythingAndLeavesNothing) {
-  LiveServer live({.engine = {.max_waiting = {.texts = 40, .bytes = 1 << 20}}});
+  // The budget is out of reach: what waits stays in the queue, where it is counted, and no batch is assembled ahead.
+  LiveServer live({.engine = {.batch_tokens = 1 << 20, .max_waiting = {.texts = 40, .bytes = 1 << 20}}});
   live.gate().Close();
   Stream stream(live);
   ASSERT_TRUE(stream.Write(MeanOf(1, {"first"})));
   ASSERT_TRUE(Eventually([&] { return live.gate().Saw("first"); }));
   for (int i = 1; i < 60; ++i) ASSERT_TRUE(stream.Write(MeanOf(1, {"regretted"})));
-  // 30 are inside the server, the others wait for room: a quarter is left to single requests.
+  // 30 are inside the server, others wait for room: a quarter is left to single requests.
   ASSERT_TRUE(Eventually([&] { return live.Tokenized() == 30; }));
   stream.context->TryCancel();
   EXPECT_EQ(stream.rpc->Finish().error_code(), StatusCode::CANCELLED);
-  // Every message that was taken ends, though the device is still held ...
-  ASSERT_TRUE(Eventually([&] { return live.Ended("EmbedStream", "CANCELLED") >= 40; }));
+  // Every message that was taken ends, though the device is still held (how many more had been read by then, to wait
+  // for room, is up to the network) ...
+  ASSERT_TRUE(Eventually([&] { return live.Ended("EmbedStream", "CANCELLED") >= 30; }));
   EXPECT_EQ(live.Ended("EmbedStream", "OK"), 0);
   // ... and gives its room back: 40 texts fit only where nothing is left inside and nobody waits.
   std::future<Outcome> all;
