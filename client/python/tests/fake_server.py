@@ -1,7 +1,8 @@
-"""A plain gRPC server that answers GetModel, for what the tests need of TLS and tokens."""
+"""A plain gRPC server that answers GetModel, for what the tests need of TLS, tokens and refusals."""
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -16,6 +17,7 @@ class FakeServer(grpc.GenericRpcHandler):
         self.metadata: dict[str, str | bytes] = {}
         self.calls = 0
         self.refusal: tuple[grpc.StatusCode, str] | None = None
+        self.refused_calls = math.inf  # how many of the first calls it is for
         self._server = grpc.server(ThreadPoolExecutor(4))
         self._server.add_generic_rpc_handlers((self,))
         if credentials is None:
@@ -35,7 +37,7 @@ class FakeServer(grpc.GenericRpcHandler):
     def _answer(self, _: GetModelRequest, context: grpc.ServicerContext) -> GetModelResponse:
         self.calls += 1
         self.metadata = {item[0]: item[1] for item in context.invocation_metadata()}
-        if self.refusal is not None:
+        if self.refusal is not None and self.calls <= self.refused_calls:
             context.abort(*self.refusal)
         return GetModelResponse(name="fake")
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import numpy as np
 import pytest
 
@@ -22,6 +23,7 @@ from midlayer import (
     ResourceExhausted,
     Unavailable,
 )
+from tests.fake_server import FakeServer
 from tests.harness import LONG_TEXT, SLOW, TOLERANCE, Server, eventually, free_port
 
 TEXTS = [f"text number {place} of many" for place in range(2_000)]
@@ -123,18 +125,17 @@ def test_one_attempt_is_one(own: Server) -> None:
         assert time.monotonic() - start < 0.5
 
 
-def test_a_call_is_tried_again_while_a_server_starts() -> None:
-    with Server() as server, Client(server.address) as client:
-        client.embed(["x"])
-        server.kill()
-        again: list[Server] = []
-        starter = threading.Thread(target=lambda: again.append(Server(port=server.port)))
-        starter.start()
-        try:
-            assert len(client.embed(["x"])) == 1
-        finally:
-            starter.join()
-            again[0].close()
+@pytest.mark.parametrize("attempts", [1, 3, 5])
+def test_a_call_is_tried_again(attempts: int) -> None:
+    with FakeServer() as fake, Client(f"127.0.0.1:{fake.port}", max_attempts=attempts) as client:
+        fake.refusal = (grpc.StatusCode.UNAVAILABLE, "starting")
+        fake.refused_calls = attempts - 1
+        assert client.model().name == "fake"
+        assert fake.calls == attempts
+        fake.refused_calls = 2 * attempts
+        with pytest.raises(Unavailable):
+            client.model()
+        assert fake.calls == 2 * attempts
 
 
 def test_a_call_under_way_is_tried_again_on_another_server(own: Server) -> None:
@@ -174,12 +175,12 @@ def test_a_dns_target(own: Server) -> None:
 
 def test_a_full_server_refuses_calls_and_slows_streams_down() -> None:
     with Server("bert", *SLOW, "--max-waiting-texts", "1") as server, Client(server.address) as client:
-        results = client.embed_stream((LONG_TEXT for _ in range(20_000)), truncate="right")
+        results = client.embed_stream((LONG_TEXT for _ in range(20_000)), truncate="right", batch_size=256)
         next(results)
         with pytest.raises(ResourceExhausted, match="^the queue is full: "):
             while True:
                 client.embed(["x"], timeout=5)
-        assert next(results).first == 32
+        assert next(results).first == 256
 
 
 def test_a_server_that_drains_ends_what_it_began_and_takes_nothing_new(own: Server) -> None:
