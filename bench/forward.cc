@@ -3,7 +3,7 @@
 //
 // roofline: the model's products (and as many operations of attention) at the best rate that any of them reaches here,
 // with libtorch's layout of weights and with oneDNN's. forward: tokens a second at `layer` for texts as they come, in
-// batches of `batch_tokens`. single: milliseconds of a pass of one text, the median over the texts. engine: tokens a
+// batches of `batch_tokens`. single: milliseconds of a pass of one text, the median. engine: tokens a
 // second of the engine in this process, which is fed as a stream feeds it.
 #include <ATen/Parallel.h>
 #include <ATen/ops/randn.h>
@@ -125,13 +125,14 @@ double Forward(const Transformer& transformer, const std::vector<PackedTokens>& 
   return static_cast<double>(tokens) / SecondsSince(start);
 }
 
-// Milliseconds of a pass with one text: of each text the quickest of some, of these the median.
-double SingleText(const Transformer& transformer, const std::vector<PackedTokens>& texts) {
-  constexpr size_t kTexts = 64;
+// Milliseconds of a pass with one text, text after text: the median.
+double SingleText(const Transformer& transformer, const std::vector<PackedTokens>& texts, double limit) {
   std::vector<double> seconds;
-  for (size_t text = 0; text < std::min(texts.size(), kTexts); ++text) {
-    seconds.push_back(
-        Quickest(0.05, [&] { transformer.Run(texts[text], [](int, const at::Tensor&) { return true; }); }));
+  const auto start = Clock::now();
+  for (size_t next = 0; SecondsSince(start) < limit; ++next) {
+    const auto before = Clock::now();
+    transformer.Run(texts[next % texts.size()], [](int, const at::Tensor&) { return true; });
+    seconds.push_back(SecondsSince(before));
   }
   std::nth_element(seconds.begin(), seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2), seconds.end());
   return 1e3 * seconds[seconds.size() / 2];
@@ -201,7 +202,7 @@ absl::Status Run(const Flags& flags) {
       out["best_operations_per_second"] = rate;
       out["roofline_tokens_per_second"] = rate / operations;
     }
-    if (measures("single")) out["single_text_ms"] = SingleText(transformer, Batches(texts, 1, layer));
+    if (measures("single")) out["single_text_ms"] = SingleText(transformer, Batches(texts, 1, layer), flags.seconds);
     if (measures("engine")) out["engine_tokens_per_second"] = RunEngine(*loaded, read, layer, flags.seconds);
     for (const int64_t budget : measures("forward") ? flags.batch_tokens : std::vector<int64_t>()) {
       const std::vector<PackedTokens> batches = Batches(texts, budget, layer);

@@ -20,12 +20,12 @@ import random
 import tempfile
 from pathlib import Path
 
-from server import ROOT
 from overhead import WORDS
 from peers import report
 from peers.contestants import Tools
 from peers.measure import Run
 from peers.plan import Plan
+from server import ROOT
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -197,8 +197,7 @@ void AddLimitFlags(CLI::App& app, Flags& flags) {
       .Add("--cache-entries", flags.engine.cache_entries, "N",
            "Keep the last N vectors for texts that are asked for again, word for word: they are answered without the "
            "model, bit for bit the same. Each takes 4 bytes a dimension and some 300 more. Who may embed can tell by "
-           "the "
-           "time whether a text was asked for lately. 0: none.")
+           "the time whether a text was asked for lately. 0: none.")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 32).description(""));
 }
 

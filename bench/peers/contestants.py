@@ -13,10 +13,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
-from server import ROOT, Server
-
 from peers.corpus import Corpus, embed_by_cli
 from peers.load import HttpConnection, Result, run_ghz, run_http, summary
+from server import ROOT, Server
 
 HERE = Path(__file__).parent
 START_SECONDS = 180

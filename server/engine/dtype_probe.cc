@@ -2,14 +2,11 @@
 
 #include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
-#include <ATen/core/ivalue.h>
-#include <ATen/cpu/Utils.h>
 #include <ATen/ops/cosine_similarity.h>
 #include <ATen/ops/nan_to_num.h>
 #include <ATen/ops/stack.h>
 #include <c10/core/InferenceMode.h>
 
-#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -17,6 +14,7 @@
 #include "server/engine/pooling.h"
 #include "server/models/device.h"
 #include "server/models/transformer.h"
+#include "server/nn/cpu_capabilities.h"
 
 namespace midlayer {
 
@@ -84,11 +82,7 @@ double LeastCosine(const at::Tensor& a, const at::Tensor& b) {
 
 bool MultipliesBFloat16(at::Device device) {
   if (device.is_cuda()) return at::globalContext().userEnabledFlashSDP();  // see OpenDevices(): both need 8.0
-  const auto capabilities = at::cpu::get_cpu_capabilities();
-  return std::any_of(capabilities.begin(), capabilities.end(), [](const auto& capability) {
-    const auto& [name, value] = capability;
-    return (name == "avx512_bf16" || name == "amx_bf16") && value.isBool() && value.toBool();
-  });
+  return CpuHasAnyOf({"avx512_bf16", "amx_bf16"});
 }
 
 }  // namespace midlayer

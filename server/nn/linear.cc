@@ -5,8 +5,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/List.h>
 #include <ATen/core/dispatch/Dispatcher.h>
-#include <ATen/core/ivalue.h>
-#include <ATen/cpu/Utils.h>
 #include <ATen/ops/abs.h>
 #include <ATen/ops/amax.h>
 #include <ATen/ops/clamp_min.h>
@@ -18,10 +16,10 @@
 #include <ATen/ops/silu.h>
 #include <ATen/ops/zeros.h>
 
-#include <algorithm>
 #include <optional>
 #include <string_view>
 
+#include "server/nn/cpu_capabilities.h"
 #include "server/nn/quantize_kernel.h"
 
 namespace midlayer {
@@ -92,7 +90,7 @@ at::Tensor RunQuantized(const Linear& linear, const at::Tensor& x_PI, std::optio
               .features = features});
   });
   const at::Tensor y = run.call(quantized, /*x_scale=*/1, kQuantizedZero, linear.weight, linear.scale,
-                                at::zeros(linear.scale.sizes(), at::kInt), /*bias=*/std::nullopt, /*output_scale=*/1,
+                                linear.zero_point, /*bias=*/std::nullopt, /*output_scale=*/1,
                                 /*output_zero_point=*/0, at::kFloat, "none", Scalars(), "");
   at::parallel_for(0, rows, kRows, [&](int64_t begin, int64_t end) {
     Dequantize({.y = y.data_ptr<float>() + begin * y.size(1),
@@ -151,13 +149,7 @@ Linear Packed(Linear linear) {
   return linear;
 }
 
-bool CanQuantize() {
-  const auto capabilities = at::cpu::get_cpu_capabilities();
-  return std::any_of(capabilities.begin(), capabilities.end(), [](const auto& capability) {
-    const auto& [name, value] = capability;
-    return (name == "avx512_vnni" || name == "avx_vnni" || name == "amx_int8") && value.isBool() && value.toBool();
-  });
-}
+bool CanQuantize() { return CpuHasAnyOf({"avx512_vnni", "avx_vnni", "amx_int8"}); }
 
 Linear Quantized(const Linear& linear) {
   static const auto pack =
@@ -165,7 +157,10 @@ Linear Quantized(const Linear& linear) {
   const at::Tensor scale = at::clamp_min(at::amax(at::abs(linear.weight), 1) / 127, 1e-30);
   const at::Tensor steps = at::round(linear.weight / scale.unsqueeze(1)).to(at::kChar);
   const c10::List<int64_t> shape = {kPackedForTokens, linear.weight.size(1)};
-  return {.weight = pack.call(steps, shape), .bias = linear.bias, .scale = scale};
+  return {.weight = pack.call(steps, shape),
+          .bias = linear.bias,
+          .scale = scale,
+          .zero_point = at::zeros(scale.sizes(), at::kInt)};
 }
 
 }  // namespace midlayer

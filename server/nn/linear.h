@@ -14,8 +14,11 @@ at::Tensor Activate(Activation activation, const at::Tensor& x);
 struct Linear {
   // (out, in); Packed() and Quantized() have it in oneDNN's layout, which only the functions below can read.
   at::Tensor weight;
-  at::Tensor bias;   // (out), undefined where there is none
-  at::Tensor scale;  // (out), float32: of Quantized(), what the numbers of each row of W are multiplied by
+  at::Tensor bias;  // (out), undefined where there is none
+  // (out), of Quantized(): what the numbers of each row of W are multiplied by, and which number stands for 0 (it is
+  // 0).
+  at::Tensor scale;
+  at::Tensor zero_point;
 
   bool IsPacked() const { return weight.defined() && weight.is_mkldnn(); }
   bool IsQuantized() const { return scale.defined(); }
