@@ -49,7 +49,7 @@ FROM ${DEBIAN} AS runtime
 # hadolint ignore=DL3008
 RUN apt-get update -qq \
   && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ca-certificates libabsl20220623 libcivetweb1 \
-    libgrpc++1.51 libhwy1 libprometheus-cpp-core1.0 libprotobuf32 libre2-9 libspdlog1.10 libssl3 libutf8proc2 \
+    libgrpc++1.51 libhwy1 libjemalloc2 libprometheus-cpp-core1.0 libprotobuf32 libre2-9 libspdlog1.10 libssl3 libutf8proc2 \
   && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/cache/ldconfig/aux-cache /var/log/* \
   && install -d -o 65532 -g 65532 -m 0750 /var/lib/midlayer
 COPY --from=setup /stage/cpu /usr/local/lib/midlayer

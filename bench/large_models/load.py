@@ -33,8 +33,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE.parent))
 
-from embed import Server
 from plan import measured_section
+from server import Server
 from shapes import MEASURED, MODELS
 
 LAYERS = MODELS[MEASURED].layers
@@ -44,8 +44,7 @@ PASS_LAYERS = tuple(LAYERS * part // 4 for part in range(5))
 RISE_LAYERS = (LAYERS // 4, LAYERS)
 TEXTS, TEXT_TOKENS = 8, 128  # one batch of the server
 TINY_MODEL = ROOT / "tests/golden/models/qwen2"  # 0.1 MB of weights: what is left is the process
-# Every large tensor gets a mapping of its own, which goes when the tensor does: malloc keeps nothing.
-OWN_MAPPINGS = {"MALLOC_MMAP_THRESHOLD_": "131072"}
+GIVEN_BACK = {"MALLOC_CONF": "dirty_decay_ms:0,muzzy_decay_ms:0"}  # jemalloc keeps nothing of what is freed
 SAMPLE_SECONDS = 0.02
 MEMORY = {"VmHWM": "peak_resident", "VmRSS": "resident", "RssAnon": "anonymous", "RssFile": "file"}
 
@@ -192,7 +191,7 @@ def measure_passes(args: argparse.Namespace, dtype: str) -> list[dict]:
 def measure_rises(args: argparse.Namespace, dtype: str) -> dict:
     """How far passes raise memory where malloc keeps none of it, and where it does; after a pass that sets the process up."""
     rises: dict = {"dtype": dtype}
-    for name, variables in (("own_mappings", OWN_MAPPINGS), ("default", {})):
+    for name, variables in (("given_back", GIVEN_BACK), ("default", {})):
         with patch.dict(os.environ, variables), serving(args, dtype) as (server, texts):
             print(f"memory of passes: {dtype}, {name}", file=sys.stderr)
             run_pass(args, server, texts, 0)

@@ -279,7 +279,7 @@ def activations_check(measured: dict) -> str:
     """Planned activations against how far passes raised memory."""
     shape, batch = MODELS[MEASURED], measured["batch"]
     tokens = batch["texts"] * batch["text_tokens"]
-    names = {"own_mappings": "own mappings", "default": "default"}
+    names = {"given_back": "given back", "default": "default"}
     layers = measured["rise_layers"]
     head = ["dtype", "planned, MiB", *(f"{label}, layer {layer}, MiB" for label in names.values() for layer in layers)]
     rows = []
@@ -336,9 +336,9 @@ rounds: whatever else the machine does only adds. The plan says: in proportion t
 
 ### Activations
 
-How far a pass of {tokens:,} tokens raises resident memory. By default malloc keeps freed memory for later, in pieces: a rise is then more than
-planned, or less where pieces fit. *Own mappings*: `MALLOC_MMAP_THRESHOLD_=131072` in the environment, so that the memory of a large
-tensor goes when the tensor does.
+How far a pass of {tokens:,} tokens raises resident memory. By default jemalloc keeps freed memory for some seconds, in pieces: a rise is then
+more than planned, or less where pieces fit. *Given back*: `MALLOC_CONF=dirty_decay_ms:0,muzzy_decay_ms:0` in the environment, so that the
+memory of a tensor goes when the tensor does.
 
 {activations_check(measured)}"""
 

@@ -58,6 +58,14 @@ class StartUp(harness.TestCase):
                     self.assertEqual((process / "comm").read_text(), "midlayer-server\n")
                     self.assertIn("--model", (process / "cmdline").read_text())
 
+    def test_memory_comes_from_jemalloc(self):
+        """Which reads its own variable: it writes statistics where it allocated anything itself."""
+        with Server("bert", env={"MALLOC_CONF": "stats_print:true"}) as server:
+            server.stop()
+            allocated = re.search(r"^Allocated: (\d+)", server.errors(), re.MULTILINE)
+        self.assertIsNotNone(allocated, "MIDLAYER_JEMALLOC is off, or jemalloc is not asked")
+        self.assertGreater(int(allocated[1]), 2**20)
+
     def test_the_block_tells_what_operators_want_to_know(self):
         with Server("bert", "--max-waiting-texts", "1000") as server:
             self.assertRegex(server.block[0], r"^midlayer \d+\.\d+\.\d+$")
