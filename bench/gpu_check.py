@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
-"""The figures of bench/gpu_check.sh: how fast a GPU serves, how busy it is and what memory it takes.
+"""The figures of bench/gpu_check.sh: how fast a GPU serves, how much of it is used and what memory it takes.
 
 A model of 0.5 billion parameters with random weights is made in a temporary folder. For every combination of dtype, layer, tokens a batch
-and streams a server is started, loaded through its own client for some seconds, and asked for its counters. Python with torch and
-numpy; nothing is fetched.
+and streams a server is started, loaded through its own client for some seconds, and asked for its counters; sentence-transformers, where this
+Python has it, encodes the same texts in process, after its vectors were compared. FLOPs of the model (of a token: twice the parameters of the
+products up to the layer, and the attention over the whole text) to the published peak of the GPU. Python with torch and numpy; nothing is fetched.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import math
 import os
 import random
 import statistics
@@ -25,17 +28,22 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "large_models")]
 
+import costs
 from server import Server
-from shapes import MEASURED, MODELS
+from shapes import GPUS, MEASURED, MODELS
 
 LAYERS = MODELS[MEASURED].layers
-TEXT_WORDS = 60  # about 128 tokens, where the tokenizer cuts
 TEXTS_A_FILE = 40_000
+# Words a text, from and below, by the tokens where texts are cut; a word is about two.
+WORDS = {128: (4, 120), 512: (400, 401)}
+COUNTED = 512  # texts whose tokens are counted
+LOWEST_COSINE = {"float32": 0.9999, "bfloat16": 0.99, "float16": 0.999}
 
 
 @dataclass
 class Setting:
     dtype: str = "bfloat16"
+    max_tokens: int = 128
     layer: int = LAYERS
     batch_tokens: int = 16384
     streams: int = 2
@@ -48,10 +56,12 @@ SETTINGS = [
     Setting(streams=1),
     Setting(streams=4),
     Setting(pure=True),
+    Setting(max_tokens=512),
     Setting(dtype="float16"),
     Setting(dtype="float32"),
 ]
-QUICK = [Setting(), Setting(layer=LAYERS // 2), Setting(streams=1)]
+PEER_SETTINGS = [Setting(), Setting(max_tokens=512)]
+QUICK = [Setting(), Setting(layer=LAYERS // 2), Setting(streams=1), Setting(max_tokens=512)]
 
 
 class GpuWatch(threading.Thread):
@@ -77,20 +87,51 @@ class GpuWatch(threading.Thread):
         return {"utilisation_percent": statistics.median(utilisation), "memory_mib": max(memory)}
 
 
-def write_texts(file: Path) -> None:
+def write_texts(folder: Path) -> dict[int, Path]:
+    """Files of texts on a line each, by the tokens where they are cut."""
     source = random.Random(1)
     words = ["".join(source.choices(string.ascii_lowercase, k=3)) for _ in range(1000)]
-    with file.open("w") as stream:
-        for _ in range(TEXTS_A_FILE):
-            stream.write(" ".join(source.choices(words, k=source.randrange(4, 2 * TEXT_WORDS))) + "\n")
+    files = {}
+    for max_tokens, (shortest, below) in WORDS.items():
+        texts = (" ".join(source.choices(words, k=source.randrange(shortest, below))) for _ in range(TEXTS_A_FILE))
+        files[max_tokens] = folder / f"texts_{max_tokens}.txt"
+        files[max_tokens].write_text("\n".join(texts) + "\n")
+    return files
+
+
+def embed(args: argparse.Namespace, server: Server, texts: Path, count: int, *flags: str) -> list[dict]:
+    """What `midlayer embed` gives for the first texts."""
+    lines = "".join(texts.read_text().splitlines(keepends=True)[:count])
+    command = [args.client, "embed", "--target", server.target, "--truncate", "right", "--output", "json", "--input", "-", *flags]
+    done = subprocess.run(command, input=lines, capture_output=True, text=True, check=True, env=midlayer_environment(args))
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def peak_flops(args: argparse.Namespace, dtype: str) -> float:
+    """Published, of the first GPU; NaN where shapes.py does not have it."""
+    if args.device == "cpu":
+        return math.nan
+    name = subprocess.run(["nvidia-smi", "--id=0", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, check=True).stdout
+    return next((costs.peak_flops(gpu, dtype) for gpu in GPUS if gpu.name.split()[0] in name), math.nan)
+
+
+def model_flops(lengths: list[int], layer: int) -> float:
+    """Of a token, on average over all tokens of the texts."""
+    tokens = sum(lengths)
+    return sum(n * costs.flops_per_token(MODELS[MEASURED], layer, n) for n in lengths) / tokens
+
+
+def midlayer_environment(args: argparse.Namespace) -> dict[str, str]:
+    return dict(os.environ) | ({"LD_LIBRARY_PATH": args.libraries} if args.libraries else {})
 
 
 def start(args: argparse.Namespace, model: Path, setting: Setting) -> Server:
     return Server.start(
         args.server,
         ["--model", str(model), "--device", args.device, "--dtype", setting.dtype, "--pure-low-precision", str(setting.pure).lower(),
-         "--batch-tokens", str(setting.batch_tokens), "--streams", str(setting.streams), "--tokenizer-threads", "8",
+         "--max-tokens", str(setting.max_tokens), "--batch-tokens", str(setting.batch_tokens), "--streams", str(setting.streams), "--tokenizer-threads", "8",
          "--max-waiting-texts", "16384"],
+        midlayer_environment(args),
     )  # fmt: skip
 
 
@@ -99,9 +140,10 @@ def measure(args: argparse.Namespace, model: Path, texts: Path, setting: Setting
     began = time.perf_counter()
     server = start(args, model, setting)
     loaded = time.perf_counter() - began
+    lengths = [answer["tokens"] for answer in embed(args, server, texts, COUNTED, "--layer", "0", "--dimensions", "8")]
     command = [args.client, "embed", "--target", server.target, "--layer", str(setting.layer), "--input", texts, "--truncate", "right",
                "--dimensions", "8", "--timeout", "0"]  # fmt: skip
-    clients = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(args.clients)]
+    clients = [subprocess.Popen(command, stdout=subprocess.DEVNULL, env=midlayer_environment(args)) for _ in range(args.clients)]
     try:
         time.sleep(args.seconds / 4)  # until it is warm
         watch = GpuWatch() if args.device != "cpu" else None
@@ -118,15 +160,83 @@ def measure(args: argparse.Namespace, model: Path, texts: Path, setting: Setting
             client.kill()
             client.wait()
         server.stop()
-    tokens = after["midlayer_tokens_total"] - before["midlayer_tokens_total"]
-    return {**asdict(setting), "start_seconds": loaded, "tokens_per_second": tokens / took, **busy}
+    rate = (after["midlayer_tokens_total"] - before["midlayer_tokens_total"]) / took
+    used = rate * model_flops(lengths, setting.layer) / peak_flops(args, setting.dtype)
+    return {"contestant": "midlayer", **asdict(setting), "start_seconds": loaded, "tokens_per_second": rate, "model_flops_utilisation": used, **busy}
+
+
+def cosine(a: list[float], b: list[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True)) / math.hypot(*a) / math.hypot(*b)
+
+
+def measure_peer(args: argparse.Namespace, model: Path, texts: Path, setting: Setting) -> dict:
+    """sentence-transformers at its best batch, all layers, and whether it gives midlayer's vectors."""
+    best: dict = {"tokens_per_second": 0.0}
+    for batch in args.peer_batches:
+        command = [sys.executable, HERE / "gpu_peer.py", model, texts, setting.dtype, args.device, str(setting.max_tokens), str(batch), str(args.seconds)]
+        done = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+        best = max(best, done | {"batch_texts": batch}, key=lambda result: result["tokens_per_second"])
+    server = start(args, model, setting)
+    try:
+        ours = embed(args, server, texts, len(best["vectors"]), "--layer", str(LAYERS))
+        lengths = [answer["tokens"] for answer in embed(args, server, texts, COUNTED, "--layer", "0", "--dimensions", "8")]
+    finally:
+        server.stop()
+    lowest = min(cosine(a["embedding"], b) for a, b in zip(ours, best.pop("vectors"), strict=True))
+    if lowest < LOWEST_COSINE[setting.dtype]:
+        raise SystemExit(f"sentence-transformers gives other vectors: lowest cosine {lowest:.4f}, expected {LOWEST_COSINE[setting.dtype]}")
+    used = best["tokens_per_second"] * model_flops(lengths, LAYERS) / peak_flops(args, setting.dtype)
+    return {"contestant": "sentence-transformers", **asdict(setting), **best, "lowest_cosine": lowest, "model_flops_utilisation": used}
 
 
 def row(measured: dict) -> str:
-    cells = [measured["dtype"] + (" pure" if measured["pure"] else ""), measured["layer"], measured["batch_tokens"], measured["streams"],
-             f"{measured['start_seconds']:.1f}", f"{measured['tokens_per_second']:,.0f}",
-             f"{measured.get('utilisation_percent', float('nan')):.0f}", f"{measured.get('memory_mib', float('nan')):,.0f}"]  # fmt: skip
+    def number(key: str, form: str, factor: float = 1) -> str:
+        return format(factor * measured[key], form) if key in measured and not math.isnan(measured[key]) else ""
+
+    batch = f"{measured['batch_texts']} texts" if "batch_texts" in measured else f"{measured['batch_tokens']} tokens"
+    cells = [measured["contestant"], measured["dtype"] + (" pure" if measured["pure"] else ""), measured["layer"], measured["max_tokens"], batch,
+             "" if "batch_texts" in measured else measured["streams"], number("start_seconds", ".1f"), number("tokens_per_second", ",.0f"), number("model_flops_utilisation", ".0f", 100),
+             number("utilisation_percent", ".0f"), number("memory_mib", ",.0f")]  # fmt: skip
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def ratios(measured: list[dict]) -> list[str]:
+    """Midlayer to sentence-transformers, where both did the same."""
+    lines = []
+    for peer in (one for one in measured if one["contestant"] != "midlayer"):
+        same = [one for one in measured if one["contestant"] == "midlayer" and all(one[key] == peer[key] for key in asdict(Setting()))]
+        ratio = same[0]["tokens_per_second"] / peer["tokens_per_second"]
+        lines.append(
+            f"{peer['dtype']}, texts cut at {peer['max_tokens']} tokens: {ratio:.2f} times sentence-transformers, lowest cosine {peer['lowest_cosine']:.4f}."
+        )
+    return lines
+
+
+class Report:
+    """Prints and writes what has been measured so far."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._results = args.results
+        self._measured: list[dict] = []
+        self._lines = [f"{MEASURED}, random weights, on {args.device}.", "",
+                       "| contestant | dtype | layer | texts cut at, tokens | a batch | streams | start, s | tokens/s | model FLOPs, % of the peak "
+                       "| GPU busy, % | memory, MiB |", "|---|---|" + "---:|" * 9]  # fmt: skip
+        print("\n".join(self._lines), flush=True)
+
+    def add(self, measured: dict) -> None:
+        self._measured.append(measured)
+        self._say(row(measured))
+
+    def end(self, has_peer: bool) -> None:
+        self._say("")
+        for line in ratios(self._measured) if has_peer else ["sentence-transformers is left out: this Python does not have it."]:
+            self._say(line)
+
+    def _say(self, line: str) -> None:
+        print(line, flush=True)
+        self._lines.append(line)
+        (self._results / "gpu_check.json").write_text(json.dumps(self._measured, indent=1))
+        (self._results / "gpu_check.md").write_text("\n".join(self._lines) + "\n")
 
 
 def main() -> None:
@@ -138,26 +248,20 @@ def main() -> None:
     parser.add_argument("--device", default="cuda", help="cpu: tries this script out where there is no GPU")
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--clients", type=int, default=4)
+    parser.add_argument("--peer-batches", type=int, nargs="+", default=[32, 128, 512], help="texts; the best counts (default 32 128 512)")
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
+    has_peer = importlib.util.find_spec("sentence_transformers") is not None
 
-    lines = [f"{MEASURED}, random weights, on {args.device}; texts of 4 to 128 tokens.", "",
-             "| dtype | layer | tokens a batch | streams | start, s | tokens/s | GPU busy, % | memory, MiB |",
-             "|---|---:|---:|---:|---:|---:|---:|---:|"]  # fmt: skip
-    print("\n".join(lines), flush=True)
-    measured = []
+    report = Report(args)
     with tempfile.TemporaryDirectory() as folder:
-        model, texts = Path(folder) / "model", Path(folder) / "texts.txt"
+        model, texts = Path(folder) / "model", write_texts(Path(folder))
         subprocess.run([sys.executable, HERE / "large_models/random_model.py", model], check=True)
-        write_texts(texts)
-        if args.libraries:
-            os.environ["LD_LIBRARY_PATH"] = args.libraries
+        for setting in PEER_SETTINGS if has_peer else []:
+            report.add(measure_peer(args, model, texts[setting.max_tokens], setting))
         for setting in QUICK if args.quick else SETTINGS:
-            measured.append(measure(args, model, texts, setting))
-            lines.append(row(measured[-1]))
-            print(lines[-1], flush=True)
-            (args.results / "gpu_check.json").write_text(json.dumps(measured, indent=1))
-            (args.results / "gpu_check.md").write_text("\n".join(lines) + "\n")
+            report.add(measure(args, model, texts[setting.max_tokens], setting))
+    report.end(has_peer)
 
 
 if __name__ == "__main__":

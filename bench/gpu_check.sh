@@ -6,8 +6,9 @@
 #                                          into DIR (default: build/gpu/results)
 #
 # The tests are those that are skipped where there is no GPU: every golden model at every layer in every dtype, attention
-# kernels, streams, memory that runs out. The figures: tokens per second, utilisation and memory by layer, dtype, batch and
-# streams, for a model of 0.5 billion parameters with random weights (bench/large_models). --quick: two minutes.
+# kernels, streams, memory that runs out. The figures: tokens per second, model FLOPs to the GPU's peak, utilisation and memory
+# by layer, dtype, batch and streams, for a model of 0.5 billion parameters with random weights (bench/large_models), and
+# sentence-transformers beside it where Python has it. --quick: five minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 pack=build/gpu

@@ -61,4 +61,5 @@ GPUS = (
     Gpu("L4", bfloat16_tflops=121, float32_tflops=30.3, terabytes_per_second=0.300, gigabytes=24),
     Gpu("A100 SXM 80 GB", bfloat16_tflops=312, float32_tflops=19.5, terabytes_per_second=2.039, gigabytes=80),
     Gpu("H100 SXM", bfloat16_tflops=989, float32_tflops=67, terabytes_per_second=3.35, gigabytes=80),
+    Gpu("H200 SXM", bfloat16_tflops=989, float32_tflops=67, terabytes_per_second=4.8, gigabytes=141),
 )
