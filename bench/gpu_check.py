@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import math
 import os
 import random
 import statistics
@@ -29,6 +28,8 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "large_models")]
 
 import costs
+from peers.corpus import embed_by_cli
+from peers.measure import cosine
 from server import Server
 from shapes import GPUS, MEASURED, MODELS
 
@@ -36,7 +37,7 @@ LAYERS = MODELS[MEASURED].layers
 TEXTS_A_FILE = 40_000
 # Words a text, from and below, by the tokens where texts are cut; a word is about two.
 WORDS = {128: (4, 120), 512: (400, 401)}
-COUNTED = 512  # texts whose tokens are counted
+COUNTED = 512  # first texts, whose tokens are counted
 LOWEST_COSINE = {"float32": 0.9999, "bfloat16": 0.99, "float16": 0.999}
 
 
@@ -99,26 +100,19 @@ def write_texts(folder: Path) -> dict[int, Path]:
     return files
 
 
-def embed(args: argparse.Namespace, server: Server, texts: Path, count: int, *flags: str) -> list[dict]:
-    """What `midlayer embed` gives for the first texts."""
-    lines = "".join(texts.read_text().splitlines(keepends=True)[:count])
-    command = [args.client, "embed", "--target", server.target, "--truncate", "right", "--output", "json", "--input", "-", *flags]
-    done = subprocess.run(command, input=lines, capture_output=True, text=True, check=True, env=midlayer_environment(args))
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def peak_flops(args: argparse.Namespace, dtype: str) -> float:
-    """Published, of the first GPU; NaN where shapes.py does not have it."""
+def peak_flops(args: argparse.Namespace, dtype: str) -> float | None:
+    """Published, of the first GPU, where shapes.py has it."""
     if args.device == "cpu":
-        return math.nan
+        return None
     name = subprocess.run(["nvidia-smi", "--id=0", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, check=True).stdout
-    return next((costs.peak_flops(gpu, dtype) for gpu in GPUS if gpu.name.split()[0] in name), math.nan)
+    return next((costs.peak_flops(gpu, dtype) for gpu in GPUS if gpu.name.split()[0] in name), None)
 
 
-def model_flops(lengths: list[int], layer: int) -> float:
-    """Of a token, on average over all tokens of the texts."""
-    tokens = sum(lengths)
-    return sum(n * costs.flops_per_token(MODELS[MEASURED], layer, n) for n in lengths) / tokens
+def model_flops_utilisation(args: argparse.Namespace, setting: Setting, rate: float, lengths: list[int]) -> dict[str, float]:
+    """Of so many tokens a second of texts of these lengths; nothing where the peak is not known."""
+    of_a_token = sum(n * costs.flops_per_token(MODELS[MEASURED], setting.layer, n) for n in lengths) / sum(lengths)
+    peak = peak_flops(args, setting.dtype)
+    return {} if peak is None else {"model_flops_utilisation": rate * of_a_token / peak}
 
 
 def midlayer_environment(args: argparse.Namespace) -> dict[str, str]:
@@ -135,12 +129,17 @@ def start(args: argparse.Namespace, model: Path, setting: Setting) -> Server:
     )  # fmt: skip
 
 
+def first_answers(args: argparse.Namespace, server: Server, texts: Path, layer: int) -> list[dict]:
+    first = texts.read_text().splitlines()[:COUNTED]
+    return embed_by_cli(args.client, server.target, first, layer, texts.parent, midlayer_environment(args))
+
+
 def measure(args: argparse.Namespace, model: Path, texts: Path, setting: Setting) -> dict:
     """Tokens per second through EmbedStream, from the server's own counters between two moments of a running load."""
     began = time.perf_counter()
     server = start(args, model, setting)
     loaded = time.perf_counter() - began
-    lengths = [answer["tokens"] for answer in embed(args, server, texts, COUNTED, "--layer", "0", "--dimensions", "8")]
+    lengths = [answer["tokens"] for answer in first_answers(args, server, texts, 0)]
     command = [args.client, "embed", "--target", server.target, "--layer", str(setting.layer), "--input", texts, "--truncate", "right",
                "--dimensions", "8", "--timeout", "0"]  # fmt: skip
     clients = [subprocess.Popen(command, stdout=subprocess.DEVNULL, env=midlayer_environment(args)) for _ in range(args.clients)]
@@ -161,12 +160,8 @@ def measure(args: argparse.Namespace, model: Path, texts: Path, setting: Setting
             client.wait()
         server.stop()
     rate = (after["midlayer_tokens_total"] - before["midlayer_tokens_total"]) / took
-    used = rate * model_flops(lengths, setting.layer) / peak_flops(args, setting.dtype)
-    return {"contestant": "midlayer", **asdict(setting), "start_seconds": loaded, "tokens_per_second": rate, "model_flops_utilisation": used, **busy}
-
-
-def cosine(a: list[float], b: list[float]) -> float:
-    return sum(x * y for x, y in zip(a, b, strict=True)) / math.hypot(*a) / math.hypot(*b)
+    used = model_flops_utilisation(args, setting, rate, lengths)
+    return {"contestant": "midlayer", **asdict(setting), "start_seconds": loaded, "tokens_per_second": rate, **used, **busy}
 
 
 def measure_peer(args: argparse.Namespace, model: Path, texts: Path, setting: Setting) -> dict:
@@ -178,20 +173,19 @@ def measure_peer(args: argparse.Namespace, model: Path, texts: Path, setting: Se
         best = max(best, done | {"batch_texts": batch}, key=lambda result: result["tokens_per_second"])
     server = start(args, model, setting)
     try:
-        ours = embed(args, server, texts, len(best["vectors"]), "--layer", str(LAYERS))
-        lengths = [answer["tokens"] for answer in embed(args, server, texts, COUNTED, "--layer", "0", "--dimensions", "8")]
+        ours = first_answers(args, server, texts, LAYERS)
     finally:
         server.stop()
-    lowest = min(cosine(a["embedding"], b) for a, b in zip(ours, best.pop("vectors"), strict=True))
+    lowest = min(cosine(a["embedding"], b) for a, b in zip(ours, best.pop("vectors"), strict=False))
     if lowest < LOWEST_COSINE[setting.dtype]:
         raise SystemExit(f"sentence-transformers gives other vectors: lowest cosine {lowest:.4f}, expected {LOWEST_COSINE[setting.dtype]}")
-    used = best["tokens_per_second"] * model_flops(lengths, LAYERS) / peak_flops(args, setting.dtype)
-    return {"contestant": "sentence-transformers", **asdict(setting), **best, "lowest_cosine": lowest, "model_flops_utilisation": used}
+    used = model_flops_utilisation(args, setting, best["tokens_per_second"], [answer["tokens"] for answer in ours])
+    return {"contestant": "sentence-transformers", **asdict(setting), **best, "lowest_cosine": lowest, **used}
 
 
 def row(measured: dict) -> str:
     def number(key: str, form: str, factor: float = 1) -> str:
-        return format(factor * measured[key], form) if key in measured and not math.isnan(measured[key]) else ""
+        return format(factor * measured[key], form) if key in measured else ""
 
     batch = f"{measured['batch_texts']} texts" if "batch_texts" in measured else f"{measured['batch_tokens']} tokens"
     cells = [measured["contestant"], measured["dtype"] + (" pure" if measured["pure"] else ""), measured["layer"], measured["max_tokens"], batch,
@@ -257,10 +251,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model, texts = Path(folder) / "model", write_texts(Path(folder))
         subprocess.run([sys.executable, HERE / "large_models/random_model.py", model], check=True)
-        for setting in PEER_SETTINGS if has_peer else []:
-            report.add(measure_peer(args, model, texts[setting.max_tokens], setting))
         for setting in QUICK if args.quick else SETTINGS:
             report.add(measure(args, model, texts[setting.max_tokens], setting))
+        for setting in PEER_SETTINGS if has_peer else []:  # last: where a batch does not fit, the rest has been written
+            report.add(measure_peer(args, model, texts[setting.max_tokens], setting))
     report.end(has_peer)
 
 

@@ -95,12 +95,12 @@ def cut_texts(python: str | None, model: Path, texts: list[str], lengths: list[i
     return {int(length): cut for length, cut in json.loads(out.stdout).items()}
 
 
-def embed_by_cli(cli: Path, target: str, texts: list[str], layer: int, work: Path) -> list[dict]:
+def embed_by_cli(cli: Path, target: str, texts: list[str], layer: int, work: Path, environment: dict[str, str] | None = None) -> list[dict]:
     """What `midlayer embed` gives for each text: its vector and tokens."""
     file = work / "texts.jsonl"
     file.write_text("\n".join(json.dumps({"text": text}) for text in texts))
     command = [cli, "embed", "--target", target, "--input", file, "--layer", str(layer), "--truncate", "right", "--output", "json"]
-    out = subprocess.run(command, capture_output=True, text=True, check=False)
+    out = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if out.returncode:
         raise RuntimeError(f"midlayer embed: {out.stderr.strip()}")
     return [json.loads(line) for line in out.stdout.splitlines()]
