@@ -203,9 +203,11 @@ void AddLimitFlags(CLI::App& app, Flags& flags) {
 
 void AddSelectionFlags(CLI::App& app, Flags& flags) {
   Group group(app, "Scoring and selections");
-  group.Add("--selection-store", flags.selection_store, "URL",
-            "Where selections are kept: memory (this process alone), file:DIR (this machine), redis://HOST:PORT/DB or "
-            "rediss://… (TLS; ?ca=FILE&password_file=FILE). Servers that must answer with the same layer share one.");
+  group.Add(
+      "--selection-store", flags.selection_store, "URL",
+      "Where selections are kept: none (none can be promoted: requests that name no layer get the last one, on every "
+      "server alike), memory (this process alone), file:DIR (this machine), redis://HOST:PORT/DB or "
+      "rediss://… (TLS; ?ca=FILE&password_file=FILE). Servers that must answer with the same layer share one.");
   group.Add("--selection-scope", flags.selection_scope, "NAME",
             "Keeps the selections of this name apart from others of the same model in the same store.");
   group.Add("--selection-required", flags.selections.required, "true|false",
@@ -274,8 +276,9 @@ std::optional<int> ParseFlags(int argc, char** argv, Flags* flags) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kExitUsage;
   }
-  if (flags->trim_to_selection && flags->selection_store == "memory") {
-    std::fprintf(stderr, "--trim-to-selection: expected a --selection-store that lasts, found memory\n");
+  if (flags->trim_to_selection && (flags->selection_store == "memory" || flags->selection_store == "none")) {
+    std::fprintf(stderr, "--trim-to-selection: expected a --selection-store that lasts, found %s\n",
+                 flags->selection_store.c_str());
     return kExitUsage;
   }
   if (flags->max_connection_age_seconds > 0) {

@@ -201,6 +201,7 @@ int Main(int argc, char** argv) {
                       .architecture = info.description.arch.model_type,
                       .fingerprint = info.fingerprints.back(),
                       .layers = info.description.arch.layers,
+                      .max_layer = info.max_layer,
                       .attention = AttentionDirectionName(info.description.arch.direction),
                       .adapters = static_cast<int>(flags.load.adapters.size()),
                       .dtype = info.dtype,

@@ -19,6 +19,7 @@ Admission::Permit Admission::Take(Size size, bool waited) {
     waiting_used_.texts += size.texts;
     waiting_used_.bytes += size.bytes;
   }
+  if (on_change_) on_change_(used_.texts);
   return Permit(nullptr, [this, size, waited](void*) { GiveBack(size, waited); });
 }
 
@@ -52,6 +53,7 @@ void Admission::GiveBack(Size size, bool waited) {
       waiting_used_.texts -= size.texts;
       waiting_used_.bytes -= size.bytes;
     }
+    if (on_change_) on_change_(used_.texts);
     while (!waiters_.empty() && FitsShare(waiters_.front().size) && Fits(waiters_.front().size, used_, limit_)) {
       Waiter& waiter = waiters_.front();
       grants.emplace_back(std::move(waiter.granted), Take(waiter.size, true));

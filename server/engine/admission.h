@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "absl/status/statusor.h"
 
@@ -23,9 +24,13 @@ class Admission {
   };
   // Room taken; given back when the last copy goes.
   using Permit = std::shared_ptr<void>;
+  // Told how many texts are inside whenever that changes, under the lock: must not call back.
+  using OnChange = std::function<void(int64_t texts)>;
 
-  explicit Admission(Size limit)
-      : limit_(limit), waiting_limit_{.texts = limit.texts - limit.texts / 4, .bytes = limit.bytes - limit.bytes / 4} {}
+  explicit Admission(Size limit, OnChange on_change = nullptr)
+      : limit_(limit),
+        waiting_limit_{.texts = limit.texts - limit.texts / 4, .bytes = limit.bytes - limit.bytes / 4},
+        on_change_(std::move(on_change)) {}
 
   // At once, or RESOURCE_EXHAUSTED. Also refused while somebody waits although there is room in the three quarters:
   // who waits is not overtaken for ever.
@@ -50,6 +55,7 @@ class Admission {
 
   const Size limit_;
   const Size waiting_limit_;
+  const OnChange on_change_;
 
   mutable std::mutex mutex_;
   // Guarded by mutex_.

@@ -32,12 +32,13 @@ Engine::Engine(const Options& options, const Tokenizer* tokenizer, std::vector<s
     : options_(options),
       tokenizer_(tokenizer),
       telemetry_(telemetry),
-      admission_(options.max_waiting),
+      admission_(options.max_waiting, [telemetry](int64_t texts) { telemetry->WaitingTextsAre(texts); }),
       batcher_(options.batch_tokens, options.clock,
                [telemetry](int64_t rows, int64_t tokens) { telemetry->QueueIs(rows, tokens); }),
       pool_(options.tokenizer_threads),
       last_batch_micros_(absl::ToUnixMicros(options.clock())),
       lanes_(runners.size()) {
+  telemetry_->LimitsAre(options_.batch_tokens, options_.max_waiting.texts);
   if (options_.cache_entries > 0) cache_.emplace(options_.cache_entries, telemetry);
   for (size_t lane = 0; lane < lanes_.size(); ++lane) lanes_[lane].runner = std::move(runners[lane]);
   for (size_t lane = 0; lane < lanes_.size(); ++lane) {
@@ -218,7 +219,9 @@ void Engine::RunLoop(int number) {
 
 void Engine::RunBatch(Lane& lane, Batch batch) {
   for (const Row& row : batch.rows) {
-    telemetry_->StageTook(Telemetry::Stage::kQueue, absl::ToDoubleSeconds(batch.assembled - row.queued));
+    const bool is_bulk = row.request->task.priority == Priority::kBulk;
+    telemetry_->StageTook(is_bulk ? Telemetry::Stage::kQueueBulk : Telemetry::Stage::kQueueInteractive,
+                          absl::ToDoubleSeconds(batch.assembled - row.queued));
   }
   const absl::Time start = options_.clock();
   {

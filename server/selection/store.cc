@@ -8,6 +8,7 @@
 #include "server/base/status.h"
 #include "server/selection/file_store.h"
 #include "server/selection/memory_store.h"
+#include "server/selection/no_store.h"
 #include "server/selection/redis_store.h"
 
 namespace midlayer {
@@ -31,12 +32,13 @@ std::string OrNone(std::string_view id) { return id.empty() ? "none" : std::stri
 absl::StatusOr<std::unique_ptr<SelectionStore>> OpenStore(std::string_view url, std::string_view scope,
                                                           const StoreOptions& options) {
   MIDLAYER_RETURN_IF_ERROR(CheckScope(scope));
+  if (url == "none") return std::make_unique<NoStore>();
   if (url == "memory") return std::make_unique<MemoryStore>();
   if (url.starts_with("file:")) return OpenFileStore(url.substr(5), scope, options);
   if (url.starts_with("redis://") || url.starts_with("rediss://")) return OpenRedisStore(url, scope, options);
   // The URL is not repeated: it may have a password in it.
   return absl::InvalidArgumentError(
-      "selection store: expected memory, file:DIR, redis://HOST or rediss://HOST, found another kind of URL");
+      "selection store: expected none, memory, file:DIR, redis://HOST or rediss://HOST, found another kind of URL");
 }
 
 absl::Status CheckPromotion(std::string_view id, const std::optional<std::string>& expected_current) {

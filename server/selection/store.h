@@ -29,6 +29,8 @@ class SelectionStore {
 
   // What the store is called in logs and messages: without secrets.
   virtual const std::string& name() const = 0;
+  // Whether anything can be put. Where not, a run of ScoreLayers is not asked to.
+  virtual bool keeps() const { return true; }
 
   // Stores a record, and with it its report: bytes that mean nothing to the store. What has the same id is replaced.
   virtual absl::Status Put(const SelectionRecord& record, std::string_view report) = 0;
@@ -67,6 +69,7 @@ struct StoreOptions {
 
 // Opens the store at `url` for `scope` (1 to 128 of A-Z a-z 0-9 . _ -, not beginning with a dot):
 //
+//   none               nothing is kept, and nothing can be promoted
 //   memory             this object alone, gone with it
 //   file:DIR           one machine: DIR/SCOPE/, made where it does not exist. See file_store.h
 //   redis://[[user]:password@]host[:port][/db][?password_file=FILE]

@@ -78,6 +78,7 @@ class ScoreReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
       if (wire.options().promote()) {
         MIDLAYER_RETURN_IF_ERROR(context_.callers->Authorize(*call_, Callers::Right::kChangeSelections).status());
       }
+      MIDLAYER_RETURN_IF_ERROR(DecideToStore(*wire.mutable_options()));
       options_ = wire.options();
       return absl::OkStatus();
     }
@@ -86,6 +87,18 @@ class ScoreReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
       return absl::InvalidArgumentError("examples: expected none beside options.dataset_name, found one");
     }
     return builder_.Add(ToExample(std::move(*wire.mutable_example())));
+  }
+
+  // Where nothing can be stored, a run that was not asked to store is answered all the same.
+  absl::Status DecideToStore(v1::ScoreOptions& options) const {
+    if (context_.selections->store().keeps()) return absl::OkStatus();
+    if (options.promote() || (options.has_store() && options.store())) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(options.promote() ? "promote" : "store",
+                       ": expected false on a server that keeps no selections, found true"));
+    }
+    options.set_store(false);
+    return absl::OkStatus();
   }
 
   void Work() {

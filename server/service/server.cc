@@ -73,6 +73,7 @@ absl::Status Server::HealthNow() const {
 
 void Server::TellHealth() {
   const bool serving = HealthNow().ok();
+  telemetry_.ServingIs(serving);
   health_.SetServing("", serving);
   for (const char* service : {v1::EmbeddingService::service_full_name(), v1::ScoringService::service_full_name(),
                               v1::SelectionService::service_full_name()}) {

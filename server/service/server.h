@@ -49,7 +49,8 @@ class Server {
   void Shutdown(absl::Duration drain);
 
  private:
-  explicit Server(const ServiceContext& context) : embedding_(context), scoring_(context), selection_(context) {}
+  explicit Server(const ServiceContext& context)
+      : embedding_(context), scoring_(context), selection_(context), telemetry_(*context.telemetry) {}
 
   // mutex_ is held for both: what was told last is what is so.
   absl::Status HealthNow() const;
@@ -62,6 +63,7 @@ class Server {
   EmbeddingServiceImpl embedding_;
   ScoringServiceImpl scoring_;
   SelectionServiceImpl selection_;
+  Telemetry& telemetry_;
   std::string address_;
   AnswerGate gate_;
   std::unique_ptr<grpc::Server> server_;

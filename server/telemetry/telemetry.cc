@@ -90,6 +90,22 @@ Telemetry::Telemetry()
                         .Help("Tokens that wait for a batch.")
                         .Register(*registry_)
                         .Add({})),
+      waiting_texts_(BuildGauge()
+                         .Name("midlayer_waiting_texts")
+                         .Help("Texts of all requests that have not ended; beyond midlayer_waiting_texts_limit they "
+                               "are refused.")
+                         .Register(*registry_)
+                         .Add({})),
+      batch_tokens_limit_(BuildGauge()
+                              .Name("midlayer_batch_tokens_limit")
+                              .Help("Most tokens of a batch (--batch-tokens); a longer text goes alone.")
+                              .Register(*registry_)
+                              .Add({})),
+      waiting_texts_limit_(BuildGauge()
+                               .Name("midlayer_waiting_texts_limit")
+                               .Help("Most texts inside the server at once (--max-waiting-texts).")
+                               .Register(*registry_)
+                               .Add({})),
       cache_lookups_(BuildCounter()
                          .Name("midlayer_cache_lookups_total")
                          .Help("Texts that were looked up in the cache of vectors (--cache-entries), by result: hit "
@@ -119,6 +135,11 @@ Telemetry::Telemetry()
                     .Help("Whether the last reading of the selection store succeeded.")
                     .Register(*registry_)
                     .Add({})),
+      serving_(BuildGauge()
+                   .Name("midlayer_serving")
+                   .Help("Whether health says SERVING: not while the model does not answer, nor once the server ends.")
+                   .Register(*registry_)
+                   .Add({})),
       selection_switches_(BuildCounter()
                               .Name("midlayer_selection_switches_total")
                               .Help("How often the selection in force changed.")
@@ -133,12 +154,23 @@ Telemetry::Telemetry()
   auto& stages = BuildHistogram()
                      .Name("midlayer_stage_duration_seconds")
                      .Help(
-                         "Time in a stage: tokenize (a request), queue (a text), forward and pool (a batch; on a GPU "
-                         "forward has both).")
+                         "Time in a stage: tokenize (a request), queue (a text, by its priority: interactive, or bulk "
+                         "for streams), forward and pool (a batch; on a GPU forward has both).")
                      .Register(*registry_);
-  for (const char* stage : {"tokenize", "queue", "forward", "pool"}) {
-    stages_.push_back(&stages.Add({{"stage", stage}}, SecondsBuckets()));
+  const prometheus::Labels in_order[] = {{{"stage", "tokenize"}},
+                                         {{"stage", "queue"}, {"priority", "interactive"}},
+                                         {{"stage", "queue"}, {"priority", "bulk"}},
+                                         {{"stage", "forward"}},
+                                         {{"stage", "pool"}}};
+  for (const prometheus::Labels& labels : in_order) stages_.push_back(&stages.Add(labels, SecondsBuckets()));
+  // Counters that are there before they count: Prometheus sees no increase in the first value of a series.
+  for (const char* reason : {"queue_full", "deadline", "invalid", "unauthorized", "score_runs", "score_size"}) {
+    rejected_.Add({{"reason", reason}});
   }
+  for (const char* reason : {"out_of_memory", "error"}) batch_splits_.Add({{"reason", reason}});
+  for (const char* result : {"hit", "miss"}) cache_lookups_.Add({{"result", result}});
+  for (const char* stage : {"forward", "accumulate", "finish"}) score_seconds_.Add({{"stage", stage}});
+  score_runs_.Add({{"code", "OK"}});
   BuildGauge().Name("midlayer_build_info").Help("The build.").Register(*registry_).Add({{"version", kVersion}}).Set(1);
 }
 
@@ -148,6 +180,7 @@ void Telemetry::SetModel(const ModelFacts& model) {
             {"architecture", model.architecture},
             {"fingerprint", model.fingerprint},
             {"layers", std::to_string(model.layers)},
+            {"max_layer", std::to_string(model.max_layer)},
             {"attention", model.attention},
             {"adapters", std::to_string(model.adapters)},
             {"dtype", model.dtype},
@@ -190,6 +223,13 @@ void Telemetry::QueueIs(int64_t rows, int64_t tokens) {
   queue_tokens_.Set(static_cast<double>(tokens));
 }
 
+void Telemetry::WaitingTextsAre(int64_t texts) { waiting_texts_.Set(static_cast<double>(texts)); }
+
+void Telemetry::LimitsAre(int64_t batch_tokens, int64_t waiting_texts) {
+  batch_tokens_limit_.Set(static_cast<double>(batch_tokens));
+  waiting_texts_limit_.Set(static_cast<double>(waiting_texts));
+}
+
 void Telemetry::CacheLookedUp(bool found) { cache_lookups_.Add({{"result", found ? "hit" : "miss"}}).Increment(); }
 
 void Telemetry::CacheHolds(int64_t vectors) { cache_vectors_.Set(static_cast<double>(vectors)); }
@@ -230,5 +270,7 @@ void Telemetry::SelectionIs(const SelectionFacts& facts) {
 }
 
 void Telemetry::SelectionStoreIs(bool up) { store_up_.Set(up ? 1 : 0); }
+
+void Telemetry::ServingIs(bool serving) { serving_.Set(serving ? 1 : 0); }
 
 }  // namespace midlayer

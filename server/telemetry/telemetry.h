@@ -29,7 +29,8 @@ class Telemetry {
 
   struct ModelFacts {
     std::string name, architecture, fingerprint;
-    int layers = 0;
+    int layers = 0;         // that it has
+    int max_layer = 0;      // that is loaded, and that the fingerprint is of
     std::string attention;  // "bidirectional", "causal"
     int adapters = 0;       // merged ones
     std::string dtype, device;
@@ -44,9 +45,9 @@ class Telemetry {
   // "score_runs" (too many at once) and "score_size".
   void Rejected(std::string_view reason);
 
-  // Stages: how long a request was tokenized, how long a row waited for a batch, how long a batch was computed, and how
-  // long it was pooled.
-  enum class Stage { kTokenize, kQueue, kForward, kPool };
+  // Stages: how long a request was tokenized, how long a row waited for a batch (by its priority), how long a batch was
+  // computed, and how long it was pooled.
+  enum class Stage { kTokenize, kQueueInteractive, kQueueBulk, kForward, kPool };
   void StageTook(Stage stage, double seconds);
   // One block (0: the embeddings) for one batch.
   void LayerTook(int layer, double seconds);
@@ -54,6 +55,10 @@ class Telemetry {
   // A batch failed ("out_of_memory", "error") and is run again in halves.
   void BatchSplit(std::string_view reason);
   void QueueIs(int64_t rows, int64_t tokens);
+  // Texts of all requests that have not ended.
+  void WaitingTextsAre(int64_t texts);
+  // Most tokens of a batch, and most texts of all requests that have not ended.
+  void LimitsAre(int64_t batch_tokens, int64_t waiting_texts);
   // Whether the cache of vectors had a text; how many vectors it holds.
   void CacheLookedUp(bool found);
   void CacheHolds(int64_t vectors);
@@ -75,6 +80,8 @@ class Telemetry {
   };
   void SelectionIs(const SelectionFacts& facts);
   void SelectionStoreIs(bool up);
+  // What health says.
+  void ServingIs(bool serving);
 
  private:
   using Histograms = prometheus::Family<prometheus::Histogram>;
@@ -96,6 +103,9 @@ class Telemetry {
   prometheus::Counter& tokens_;
   prometheus::Gauge& queue_rows_;
   prometheus::Gauge& queue_tokens_;
+  prometheus::Gauge& waiting_texts_;
+  prometheus::Gauge& batch_tokens_limit_;
+  prometheus::Gauge& waiting_texts_limit_;
   Counters& cache_lookups_;
   prometheus::Gauge& cache_vectors_;
   Counters& score_runs_;
@@ -103,6 +113,7 @@ class Telemetry {
   prometheus::Gauge& score_running_;
   prometheus::Gauge& score_progress_;
   prometheus::Gauge& store_up_;
+  prometheus::Gauge& serving_;
   prometheus::Counter& selection_switches_;
   Gauges& selection_info_;
   Gauges& selection_scores_;

@@ -247,11 +247,11 @@ class Hour:
 
     def blocked(self):
         """While one large batch is computed: calls that wait behind it are cancelled, run out of time, or are refused."""
-        computed = self.server.metric("midlayer_texts_total")
+        full = 'midlayer_stage_duration_seconds_count{priority="interactive",stage="queue"}'
+        computed = self.server.metric(full)
         blocker = self.embedding.Embed.future(self.protos.EmbedRequest(texts=[LONG] * BLOCK, layer=3, dimensions=1, truncate=3),
                                               metadata=self.metadata())
         # Its texts leave the queue at once, as one batch.
-        full = 'midlayer_stage_duration_seconds_count{stage="queue"}'
         self.test.assertTrue(harness.eventually(lambda: self.server.metric(full) >= computed + BLOCK))
 
         def waiting():
@@ -311,8 +311,12 @@ class Counts(harness.GrpcCase):
         self.addCleanup(self.server.close)
 
     def by(self, series, name, *labels):
-        """The values of a family by the values of its labels."""
-        return {tuple(dict(found)[label] for label in labels): value for (family, found), value in series.items() if family == name}
+        """The values of a family by the values of these labels, summed over the others."""
+        values = collections.Counter()
+        for (family, found), value in series.items():
+            if family == name:
+                values[tuple(dict(found)[label] for label in labels)] += value
+        return values
 
     def test_metrics_add_up_to_what_the_clients_saw(self):
         """Every call and every message of a stream is counted once, under the code that its client saw."""
@@ -329,7 +333,7 @@ class Counts(harness.GrpcCase):
                 return sum(self.by(self.server.series(), "midlayer_requests_total", "method", "code").values())
 
             self.assertTrue(harness.eventually(lambda: total() >= sum(hour.seen.values()), 20), (total(), hour.seen))
-            self.assertTrue(harness.eventually(lambda: self.server.metric("midlayer_queue_texts") == 0))
+            self.assertTrue(harness.eventually(lambda: self.server.metric("midlayer_waiting_texts") == 0))
         finally:
             watch.end()
         series = self.server.series()
@@ -357,8 +361,8 @@ class Counts(harness.GrpcCase):
         reasons = hour.reasons - collections.Counter(["deadline"] * hour.reasons["deadline"])
         reasons["deadline"] = server_deadlines
         rejected = self.by(series, "midlayer_rejected_total", "reason")
-        self.assertEqual({reason: count for (reason,), count in rejected.items()}, {r: n for r, n in reasons.items() if r and n})
-        self.assertEqual({code: n for (code,), n in self.by(series, "midlayer_score_runs_total", "code").items()},
+        self.assertEqual({reason: count for (reason,), count in rejected.items() if count}, {r: n for r, n in reasons.items() if r and n})
+        self.assertEqual({code: n for (code,), n in self.by(series, "midlayer_score_runs_total", "code").items() if n},
                          {code: n for code, n in hour.score_runs.items() if n})
 
         value = {name: number for (name, labels), number in series.items() if not labels}
@@ -372,7 +376,10 @@ class Counts(harness.GrpcCase):
         stages = self.by(series, "midlayer_stage_duration_seconds_count", "stage")
         self.assertEqual(stages["queue",], value["midlayer_texts_total"])
         self.assertEqual(stages["forward",], value["midlayer_batch_rows_count"])
-        for gauge in ("midlayer_queue_texts", "midlayer_queue_tokens", "midlayer_score_running", "midlayer_score_progress_ratio"):
+        self.assertEqual(value["midlayer_waiting_texts_limit"], LIMITS["--max-waiting-texts"])
+        self.assertEqual(value["midlayer_batch_tokens_limit"], LIMITS["--batch-tokens"])
+        for gauge in ("midlayer_waiting_texts", "midlayer_queue_texts", "midlayer_queue_tokens", "midlayer_score_running",
+                      "midlayer_score_progress_ratio"):
             self.assertEqual(value[gauge], 0, gauge)
         self.assertEqual(value["midlayer_selection_switches_total"], 2)
 

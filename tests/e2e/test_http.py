@@ -36,10 +36,12 @@ class Pages(harness.TestCase):
         with Server("bert", "--drain-delay", "8") as server:
             self.assertEqual(get(server, "/healthz"), (200, "text/plain; charset=utf-8", "ok\n"))
             self.assertEqual(get(server, "/readyz")[0], 200)
+            self.assertEqual(server.metric("midlayer_serving"), 1)
             self.assertEqual(get(server, "/nothing")[0], 404)
             server.signal(signal.SIGTERM)
             self.assertTrue(eventually(lambda: get(server, "/readyz")[0] == 503))
             self.assertEqual(get(server, "/readyz")[2], "the server is shutting down\n")
+            self.assertEqual(server.metric("midlayer_serving"), 0)
             self.assertEqual(get(server, "/healthz")[0], 200, "it is alive")
             self.assertEqual(client("embed", "--layer=1", "a text", server=server).returncode, 0, "still served")
             self.assertNotEqual(client("health", server=server).returncode, 0)

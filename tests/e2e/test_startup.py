@@ -179,6 +179,7 @@ class Flags(harness.TestCase):
             (["--drain-timeout", "-1"], ["--drain-timeout", "-1"]),
             (["--default-pooling", "median"], ["--default-pooling", "median", "weighted_mean"]),
             (["--trim-to-selection", "true", "--selection-store", "memory"], ["--trim-to-selection", "--selection-store", "memory"]),
+            (["--trim-to-selection", "true", "--selection-store", "none"], ["--trim-to-selection", "--selection-store", "none"]),
             (["--no-such-flag"], ["--no-such-flag"]),
             (["more"], ["more"]),
         ]:

@@ -49,6 +49,18 @@ TEST(AdmissionTest, PermitsAreGivenBackWithTheLastCopy) {
   EXPECT_TRUE(Admits(admission, {4, 100}));
 }
 
+TEST(AdmissionTest, TellsHowManyTextsAreInside) {
+  std::vector<int64_t> told;
+  Admission admission({.texts = 4, .bytes = 100}, [&told](int64_t texts) { told.push_back(texts); });
+  Admission::Permit first = *admission.Try({.texts = 2, .bytes = 10});
+  Admission::Permit second;
+  admission.Wait({.texts = 3, .bytes = 10}, [&second](Admission::Permit granted) { second = std::move(granted); });
+  EXPECT_FALSE(Admits(admission, {3, 1}));
+  first.reset();
+  second.reset();
+  EXPECT_THAT(told, ElementsAre(2, 0, 3, 0));
+}
+
 TEST(AdmissionTest, WhatIsLargerThanAllPassesAlone) {
   Admission admission({.texts = 4, .bytes = 100});
   Admission::Permit small = *admission.Try({.texts = 1, .bytes = 1});

@@ -55,14 +55,20 @@ double Gauge(const Telemetry& telemetry, const std::string& name) {
 }
 
 // The first series of a counter; 0 where there is none yet.
-double FirstCounter(const Telemetry& telemetry, const std::string& name) {
+// The counter of a family with this reason.
+double CounterOf(const Telemetry& telemetry, const std::string& name, const std::string& reason) {
   for (const auto& family : telemetry.registry()->Collect()) {
-    if (family.name == name && !family.metric.empty()) return family.metric[0].counter.value;
+    if (family.name != name) continue;
+    for (const auto& metric : family.metric) {
+      if (metric.label.front().value == reason) return metric.counter.value;
+    }
   }
-  return 0;
+  return -1;
 }
 
-double RejectedForFullQueue(const Telemetry& telemetry) { return FirstCounter(telemetry, "midlayer_rejected_total"); }
+double RejectedForFullQueue(const Telemetry& telemetry) {
+  return CounterOf(telemetry, "midlayer_rejected_total", "queue_full");
+}
 
 class EngineTest : public testing::Test {
  protected:
@@ -224,7 +230,7 @@ TEST_F(EngineTest, ABatchThatIsTooMuchForTheMemoryIsRunInParts) {
     EXPECT_THAT(result->texts[0].vectors, ElementsAre(Expected(TextNumber(n))));
   }
   EXPECT_THAT(model_.RowsOfBatches(), ElementsAre(1, 8, 4, 2, 2, 4, 2, 2));
-  EXPECT_EQ(FirstCounter(telemetry_, "midlayer_batch_splits_total"), 3);
+  EXPECT_EQ(CounterOf(telemetry_, "midlayer_batch_splits_total", "out_of_memory"), 3);
 }
 
 TEST_F(EngineTest, ATextThatIsTooMuchForTheMemoryAloneIsRefused) {

@@ -328,16 +328,27 @@ std::string Name(const testing::TestParamInfo<const char*>& test) { return test.
 INSTANTIATE_TEST_SUITE_P(All, StoreTest, testing::Values("memory", "file", "redis"), Name);
 INSTANTIATE_TEST_SUITE_P(All, SharedStoreTest, testing::Values("file", "redis"), Name);
 
+TEST(NoStoreTest, KeepsAndPromotesNothing) {
+  const std::unique_ptr<SelectionStore> store = OpenStore("none", "scope").value();
+  EXPECT_FALSE(store->keeps());
+  const SelectionRecord record = MakeRecord(1);
+  EXPECT_EQ(store->Put(record, "report").code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(store->Promote("", std::nullopt).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(store->Get(record.id).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_TRUE(store->List()->empty());
+  EXPECT_EQ(*store->Promoted(), "");
+}
+
 TEST(OpenStoreTest, RefusesWhatItDoesNotKnow) {
   const TempDir dir;
   const std::pair<std::string, const char*> cases[] = {
-      {"", "expected memory, file:DIR, redis://HOST or rediss://HOST"},
-      {"Memory", "expected memory, file:DIR"},
-      {"postgres://me:hunter2@host", "expected memory, file:DIR"},
-      {dir.path().string(), "expected memory, file:DIR"},
+      {"", "expected none, memory, file:DIR, redis://HOST or rediss://HOST"},
+      {"Memory", "expected none, memory, file:DIR"},
+      {"postgres://me:hunter2@host", "expected none, memory, file:DIR"},
+      {dir.path().string(), "expected none, memory, file:DIR"},
       {"file:", "expected a directory"},
       {std::string("file:a\0b", 8), "expected a directory"},
-      {"redis:host", "expected memory, file:DIR"},
+      {"redis:host", "expected none, memory, file:DIR"},
       {"redis://", "host: expected"},
       {"redis://host:hunter2", "port: expected"},
   };

@@ -186,6 +186,26 @@ TEST_F(SelectionTest, ASelectionOfALayerThatIsNotLoadedIsNotUsed) {
               IsStatus(StatusCode::FAILED_PRECONDITION, HasSubstr("expected a layer that is loaded")));
 }
 
+TEST_F(SelectionTest, AServerThatKeepsNoneScoresAndAnswersWithTheLastLayer) {
+  LiveServer live({.selection_store = "none"});
+  const v1::Selection selection = ScoreTask(live);
+  EXPECT_FALSE(selection.id().empty());
+  EXPECT_TRUE(List(live).empty());
+  for (const char* refused : {"store: true", "promote: true"}) {
+    const ScoreOutcome outcome = Score(live, Options(refused), Texts(20, Scored));
+    EXPECT_THAT(outcome.status,
+                IsStatus(StatusCode::FAILED_PRECONDITION, HasSubstr("expected false on a server that keeps no")));
+  }
+  v1::GetSelectionResponse got;
+  for (const grpc::Status& status :
+       {Promote(live, selection.id(), &promoted_), Get(live, selection.id(), &got), Delete(live, selection.id())}) {
+    EXPECT_THAT(status, IsStatus(StatusCode::NOT_FOUND, HasSubstr("keeps no selections (--selection-store none)")));
+  }
+  const v1::EmbedResponse answer = live.Embed(Unset()).response;
+  EXPECT_EQ(answer.outputs(0).layer_source(), v1::LAYER_SOURCE_DEFAULT);
+  EXPECT_EQ(answer.outputs(0).layers(0), 3);
+}
+
 TEST_F(SelectionTest, WithoutAStoreOnlyRequestsThatNameALayerAreAnsweredWhereItIsRequired) {
   const std::string nowhere = "redis://127.0.0.1:1/0";
   LiveServer required({.selection_store = nowhere});

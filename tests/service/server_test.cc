@@ -104,6 +104,7 @@ TEST(ServerTest, HealthIsToldOverallAndByService) {
   EXPECT_EQ(HealthOf(live, "midlayer.v1.ScoringService"), Response::SERVING);
   EXPECT_EQ(HealthOf(live, "midlayer.v1.SelectionService"), Response::SERVING);
   EXPECT_EQ(HealthOf(live, "midlayer.v1.NoService"), Response::SERVICE_UNKNOWN);
+  EXPECT_EQ(live.Metric("midlayer_serving"), 1);
 }
 
 // grpcurl and its like see the services and their messages without the .proto files.

@@ -85,14 +85,16 @@ TEST(TelemetryTest, StagesAndLayers) {
   Telemetry telemetry;
   ExpectSeries(telemetry, {{R"(midlayer_stage_duration_seconds_count{stage="tokenize"})", 0}});
   telemetry.StageTook(Telemetry::Stage::kTokenize, 1);
-  telemetry.StageTook(Telemetry::Stage::kQueue, 2);
+  telemetry.StageTook(Telemetry::Stage::kQueueInteractive, 2);
+  telemetry.StageTook(Telemetry::Stage::kQueueBulk, 5);
   telemetry.StageTook(Telemetry::Stage::kForward, 3);
   telemetry.StageTook(Telemetry::Stage::kForward, 3);
   telemetry.StageTook(Telemetry::Stage::kPool, 4);
   telemetry.LayerTook(0, 0.00007);
   telemetry.LayerTook(11, 0.5);
   ExpectSeries(telemetry, {{R"(midlayer_stage_duration_seconds_sum{stage="tokenize"})", 1},
-                           {R"(midlayer_stage_duration_seconds_sum{stage="queue"})", 2},
+                           {R"(midlayer_stage_duration_seconds_sum{priority="interactive",stage="queue"})", 2},
+                           {R"(midlayer_stage_duration_seconds_sum{priority="bulk",stage="queue"})", 5},
                            {R"(midlayer_stage_duration_seconds_sum{stage="forward"})", 6},
                            {R"(midlayer_stage_duration_seconds_count{stage="forward"})", 2},
                            {R"(midlayer_stage_duration_seconds_sum{stage="pool"})", 4},
@@ -107,6 +109,9 @@ TEST(TelemetryTest, BatchesAndQueue) {
   telemetry.BatchSplit("out_of_memory");
   telemetry.QueueIs(9, 800);
   telemetry.QueueIs(2, 30);
+  telemetry.LimitsAre(512, 4096);
+  telemetry.WaitingTextsAre(8);
+  telemetry.WaitingTextsAre(5);
   telemetry.CacheLookedUp(true);
   telemetry.CacheLookedUp(true);
   telemetry.CacheLookedUp(false);
@@ -125,6 +130,9 @@ TEST(TelemetryTest, BatchesAndQueue) {
                            {R"(midlayer_batch_splits_total{reason="out_of_memory"})", 1},
                            {"midlayer_queue_texts", 2},
                            {"midlayer_queue_tokens", 30},
+                           {"midlayer_waiting_texts", 5},
+                           {"midlayer_waiting_texts_limit", 4096},
+                           {"midlayer_batch_tokens_limit", 512},
                            {R"(midlayer_cache_lookups_total{result="hit"})", 2},
                            {R"(midlayer_cache_lookups_total{result="miss"})", 1},
                            {"midlayer_cache_vectors", 7}});
@@ -136,13 +144,14 @@ TEST(TelemetryTest, ModelAndBuild) {
                       .architecture = "bert",
                       .fingerprint = "0123abcd",
                       .layers = 6,
+                      .max_layer = 3,
                       .attention = "bidirectional",
                       .adapters = 2,
                       .dtype = "float32",
                       .device = "cuda:0"});
   ExpectSeries(
       telemetry,
-      {{R"(midlayer_model_info{adapters="2",architecture="bert",attention="bidirectional",device="cuda:0",dtype="float32",fingerprint="0123abcd",layers="6",name="all-MiniLM"})",
+      {{R"(midlayer_model_info{adapters="2",architecture="bert",attention="bidirectional",device="cuda:0",dtype="float32",fingerprint="0123abcd",layers="6",max_layer="3",name="all-MiniLM"})",
         1}});
   EXPECT_THAT(Text(telemetry), testing::ContainsRegex("midlayer_build_info\\{version=\"[0-9.]+\"\\} 1"));
 }
@@ -190,6 +199,10 @@ TEST(TelemetryTest, EverySeriesHasItsNameTypeAndHelp) {
       {"midlayer_tokens_total", "counter"},
       {"midlayer_queue_texts", "gauge"},
       {"midlayer_queue_tokens", "gauge"},
+      {"midlayer_waiting_texts", "gauge"},
+      {"midlayer_waiting_texts_limit", "gauge"},
+      {"midlayer_batch_tokens_limit", "gauge"},
+      {"midlayer_serving", "gauge"},
       {"midlayer_cache_lookups_total", "counter"},
       {"midlayer_cache_vectors", "gauge"},
       {"midlayer_model_info", "gauge"},
