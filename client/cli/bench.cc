@@ -161,7 +161,7 @@ void Load::Count(const RequestMaker::Drawn& drawn, const grpc::Status& status, c
   if (!status.ok() || !fits) {
     const auto code = status.ok() ? absl::StatusCode::kInternal : static_cast<absl::StatusCode>(status.error_code());
     BenchResult::Failure& failure = result->failures[absl::StatusCodeToString(code)];
-    ++failure.count;
+    failure.latencies.Record(seconds);
     failure.example =
         status.ok() ? "the server did not send a vector for each text" : Printable(status.error_message());
     return;

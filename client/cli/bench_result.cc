@@ -106,7 +106,9 @@ std::string FormatLoad(const BenchOptions& options) {
 std::string FormatTrouble(const BenchResult& result) {
   std::string trouble;
   for (const auto& [code, failure] : result.failures) {
-    absl::StrAppend(&trouble, failure.count, " failed: ", code, ": ", failure.example, "\n");
+    const LatencyHistogram& latencies = failure.latencies;
+    absl::StrAppend(&trouble, latencies.count(), " failed after ", FormatMilliseconds(latencies.min()), " to ",
+                    FormatMilliseconds(latencies.max()), " ms: ", code, ": ", failure.example, "\n");
   }
   if (result.late > 0) {
     absl::StrAppend(&trouble, result.late, " began late, by up to ", FormatMilliseconds(result.most_late_seconds),
@@ -119,18 +121,21 @@ std::string FormatTrouble(const BenchResult& result) {
   return trouble.empty() ? "" : "\n" + trouble;
 }
 
-Json ToJson(const LatencyHistogram& histogram, double seconds) {
-  Json percentiles, buckets = Json::array();
+Json LatencyToJson(const LatencyHistogram& histogram) {
+  Json percentiles;
   for (const double percentile : kPercentiles)
     percentiles[absl::StrCat("p", percentile)] = histogram.Percentile(percentile);
+  return {{"mean", histogram.mean()}, {"min", histogram.min()}, {"max", histogram.max()}, {"percentiles", percentiles}};
+}
+
+Json ToJson(const LatencyHistogram& histogram, double seconds) {
+  Json buckets = Json::array();
   for (const LatencyHistogram::Bucket& bucket : histogram.Buckets())
     buckets.push_back({bucket.up_to_seconds, bucket.count});
-  return {
-      {"requests", histogram.count()},
-      {"requests_per_second", PerSecond(histogram.count(), seconds)},
-      {"latency_seconds",
-       {{"mean", histogram.mean()}, {"min", histogram.min()}, {"max", histogram.max()}, {"percentiles", percentiles}}},
-      {"histogram", buckets}};
+  return {{"requests", histogram.count()},
+          {"requests_per_second", PerSecond(histogram.count(), seconds)},
+          {"latency_seconds", LatencyToJson(histogram)},
+          {"histogram", buckets}};
 }
 
 Json OptionsToJson(const BenchOptions& options) {
@@ -166,7 +171,7 @@ LatencyHistogram BenchResult::All() const {
 void BenchResult::Add(const BenchResult& other) {
   for (const auto& [layer, histogram] : other.layers) layers[layer].Add(histogram);
   for (const auto& [code, failure] : other.failures) {
-    failures[code].count += failure.count;
+    failures[code].latencies.Add(failure.latencies);
     failures[code].example = failure.example;
   }
   texts += other.texts;
@@ -210,7 +215,9 @@ std::string BenchToJson(const BenchOptions& options, const v1::GetModelResponse&
                {"all", ToJson(result.All(), result.seconds)},
                {"layers", Json::object()}};
   for (const auto& [code, failure] : result.failures) {
-    json["failures"][code] = {{"count", failure.count}, {"example", failure.example}};
+    json["failures"][code] = {{"count", failure.latencies.count()},
+                              {"example", failure.example},
+                              {"latency_seconds", LatencyToJson(failure.latencies)}};
   }
   for (const auto& [layer, histogram] : ByLayer(result)) json["layers"][layer] = ToJson(*histogram, result.seconds);
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

@@ -20,7 +20,7 @@ struct BenchResult {
   double seconds = 0;              // from the end of the warm-up to the last answer
 
   struct Failure {
-    uint64_t count = 0;
+    LatencyHistogram latencies;
     std::string example;  // the message of one
   };
   std::map<std::string, Failure> failures;  // of measured requests, by the name of the code

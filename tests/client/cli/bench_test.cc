@@ -178,7 +178,10 @@ TEST_F(BenchTest, WaitingForAFreeThreadIsPartOfTheLatencyOfAnOpenLoop) {
   EXPECT_GT(result["late"], 0);
   EXPECT_GT(result["not_sent"], 0);
   EXPECT_GT(result["most_late_seconds"], 0.1);
-  EXPECT_GT(result["failures"]["DEADLINE_EXCEEDED"]["count"], 0);
+  const nlohmann::json& failures = result["failures"]["DEADLINE_EXCEEDED"];
+  EXPECT_GT(failures["count"], 0);
+  EXPECT_GT(failures["latency_seconds"]["min"], 0);
+  EXPECT_LE(failures["latency_seconds"]["percentiles"]["p50"], failures["latency_seconds"]["max"]);
 }
 
 TEST_F(BenchTest, AnOpenLoopEndsWhateverIsLeftOfIt) {
@@ -207,7 +210,7 @@ TEST_F(BenchTest, FailuresAreCountedByTheirCodeAndTold) {
   // Where the first of all is the bad one, the load does not begin.
   ASSERT_EQ(code, kExitFailed);
   ASSERT_EQ(err_.str(), "");
-  EXPECT_THAT(out_.str(), HasSubstr(" failed: INVALID_ARGUMENT: texts[0]: expected good, found bad\n"));
+  EXPECT_THAT(out_.str(), HasSubstr(" ms: INVALID_ARGUMENT: texts[0]: expected good, found bad\n"));
 }
 
 TEST_F(BenchTest, WhatIsWrongWithTheRequestIsToldBeforeTheLoad) {
