@@ -14,6 +14,7 @@ import re
 import resource
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -176,6 +177,25 @@ class Server:
         self.close()
 
 
+def start_redis(program, port, directory):
+    """The process of a Redis that answers, and keeps everything in `directory`."""
+    process = subprocess.Popen([str(program), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory), "--appendonly", "yes",
+                                "--appendfsync", "always", "--save", ""], stdout=subprocess.DEVNULL)
+
+    def answers():
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+    if not eventually(answers):
+        process.kill()
+        raise AssertionError("redis-server does not answer")
+    return process
+
+
 def require(test, name):
     """The path of a tool. Absent: a skip that says so, or a failure where MIDLAYER_REQUIRE_TOOLS is 1."""
     places = [os.environ.get("PATH", ""), str(pathlib.Path(os.environ.get("MIDLAYER_TOOLS") or "/nonexistent") / "bin"),
@@ -267,6 +287,29 @@ class Model:
         (self.path / file).write_bytes(struct.pack("<Q", len(new)) + new + body)
 
 
+class Certificates:
+    """Authorities and certificates that openssl makes in a folder: NAME.pem and NAME.key."""
+
+    def __init__(self, test, directory):
+        self._openssl = require(test, "openssl")
+        self._directory = pathlib.Path(directory)
+
+    def make_ca(self, name):
+        self._run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj",
+                  f"/CN={name}", "-days", "2")
+
+    def make(self, name, ca, host="IP:127.0.0.1", out=None, days="1"):
+        """A certificate, signed by `ca` for `host`, and its key; as files of the name `out`."""
+        out = out or name
+        (self._directory / f"{name}.ext").write_text(f"subjectAltName={host}\n")
+        self._run("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{out}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        self._run("x509", "-req", "-in", f"{name}.csr", "-CA", f"{ca}.pem", "-CAkey", f"{ca}.key", "-CAcreateserial", "-out",
+                  f"{out}.pem", "-extfile", f"{name}.ext", "-days", days)
+
+    def _run(self, *arguments):
+        subprocess.run([self._openssl, *arguments], cwd=self._directory, check=True, capture_output=True)
+
+
 class TestCase(unittest.TestCase):
     def assertRefused(self, done, *parts):
         """The server did not start: exit code 2, one message with all of `parts`, nothing on standard output."""
@@ -279,12 +322,13 @@ class TestCase(unittest.TestCase):
         return done.stderr
 
 
-class GrpcCase(TestCase):
-    """Tests that call through grpcio. Where this Python has none, each runs under MIDLAYER_TEST_PYTHON: so they start what
-    they need themselves, not in setUpClass()."""
+class PackagesCase(TestCase):
+    """Tests that import `packages` of tests/e2e/requirements.txt. Where this Python has not all, each runs under
+    MIDLAYER_TEST_PYTHON: so they start what they need themselves, not in setUpClass()."""
+    packages = ()
 
     def run(self, result=None):
-        if importlib.util.find_spec("grpc") is None or importlib.util.find_spec("grpc_tools") is None:
+        if not all(importlib.util.find_spec(package) for package in self.packages):
             module = pathlib.Path(sys.modules[type(self).__module__].__file__).stem
             name = f"{module}.{type(self).__qualname__}.{self._testMethodName}"
             setattr(self, self._testMethodName, functools.partial(self._run_elsewhere, name))
@@ -301,6 +345,11 @@ class GrpcCase(TestCase):
             self.skipTest(skipped.group(1))
         sys.stderr.write("".join(line for line in done.stderr.splitlines(True) if line.startswith("figures: ")))
         self.assertEqual(done.returncode, 0, done.stderr)
+
+
+class GrpcCase(PackagesCase):
+    """Tests that call through grpcio."""
+    packages = ("grpc", "grpc_tools")
 
 
 @functools.cache

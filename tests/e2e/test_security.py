@@ -38,29 +38,13 @@ class SecurityCase(harness.TestCase):
 class Tls(SecurityCase):
     def setUp(self):
         super().setUp()
-        self.openssl = require(self, "openssl")
+        certificates = harness.Certificates(self, self.directory)
+        self.certificate = certificates.make
         for ca in ("ca", "other"):
-            self.ca(ca)
+            certificates.make_ca(ca)
         self.certificate("server", "ca")
         self.certificate("client", "ca")
         self.certificate("stranger", "other")
-
-    def ca(self, name):
-        self.run_openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", self.file(f"{name}.key"), "-out",
-                         self.file(f"{name}.pem"), "-subj", f"/CN={name}", "-days", "2")
-
-    def certificate(self, name, ca, host="IP:127.0.0.1", out=None, days="1"):
-        """NAME.pem and NAME.key, or those of `out`, signed by `ca` for `host`."""
-        out = out or name
-        request, extensions = self.file(f"{name}.csr"), self.file(f"{name}.ext")
-        extensions.write_text(f"subjectAltName={host}\n")
-        self.run_openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", self.file(f"{out}.key"), "-out", request,
-                         "-subj", f"/CN={name}")
-        self.run_openssl("x509", "-req", "-in", request, "-CA", self.file(f"{ca}.pem"), "-CAkey", self.file(f"{ca}.key"),
-                         "-CAcreateserial", "-out", self.file(f"{out}.pem"), "-extfile", extensions, "-days", days)
-
-    def run_openssl(self, *arguments):
-        subprocess.run([self.openssl, *map(str, arguments)], check=True, capture_output=True)
 
     def flags(self, *more):
         return ("--tls-cert", self.file("server.pem"), "--tls-key", self.file("server.key"), *more)
