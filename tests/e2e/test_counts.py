@@ -247,12 +247,15 @@ class Hour:
 
     def blocked(self):
         """While one large batch is computed: calls that wait behind it are cancelled, run out of time, or are refused."""
-        full = 'midlayer_stage_duration_seconds_count{priority="interactive",stage="queue"}'
-        computed = self.server.metric(full)
+        def left_queue():
+            return sum(self.server.metric(f'midlayer_stage_duration_seconds_count{{priority="{priority}",stage="queue"}}')
+                       for priority in ("interactive", "bulk"))
+
+        computed = left_queue()
         blocker = self.embedding.Embed.future(self.protos.EmbedRequest(texts=[LONG] * BLOCK, layer=3, dimensions=1, truncate=3),
                                               metadata=self.metadata())
         # Its texts leave the queue at once, as one batch.
-        self.test.assertTrue(harness.eventually(lambda: self.server.metric(full) >= computed + BLOCK))
+        self.test.assertTrue(harness.eventually(lambda: left_queue() >= computed + BLOCK))
 
         def waiting():
             return self.server.metric("midlayer_queue_texts")
