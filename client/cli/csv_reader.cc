@@ -1,5 +1,7 @@
 #include "client/cli/csv_reader.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "server/base/status.h"
 
@@ -37,7 +39,7 @@ absl::StatusOr<int> CsvReader::ReadQuoted(std::string* field) {
 }
 
 absl::StatusOr<int> CsvReader::ReadField(std::string* field) {
-  if (in_.sgetc() == '"') {
+  if (field->empty() && in_.sgetc() == '"') {
     Get();
     return ReadQuoted(field);
   }
@@ -49,19 +51,25 @@ absl::StatusOr<int> CsvReader::ReadField(std::string* field) {
   return ',';
 }
 
-absl::StatusOr<bool> CsvReader::Next(std::vector<std::string>* fields) {
-  if (next_line_ == 1) {
-    for (const int mark : {0xEF, 0xBB, 0xBF}) {
-      if (in_.sgetc() == mark) in_.sbumpc();
-    }
+// Skips a byte order mark. Returns what only began like one: it belongs to the first field.
+std::string CsvReader::SkipMark() {
+  std::string read;
+  for (const int mark : {0xEF, 0xBB, 0xBF}) {
+    if (in_.sgetc() != mark) return read;
+    read += static_cast<char>(in_.sbumpc());
   }
+  return "";
+}
+
+absl::StatusOr<bool> CsvReader::Next(std::vector<std::string>* fields) {
+  std::string start = next_line_ == 1 ? SkipMark() : "";
   int end = '\n';
   do {
     fields->clear();
-    bytes_ = 0;
+    bytes_ = start.size();
     line_ = next_line_;
     do {
-      MIDLAYER_ASSIGN_OR_RETURN(end, ReadField(&fields->emplace_back()));
+      MIDLAYER_ASSIGN_OR_RETURN(end, ReadField(&fields->emplace_back(std::exchange(start, ""))));
       if (bytes_ > max_bytes_) {
         return absl::InvalidArgumentError(absl::StrCat("longer than ", max_bytes_ / 1'000'000, " MB"));
       }

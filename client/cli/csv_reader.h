@@ -28,6 +28,7 @@ class CsvReader {
   int64_t line() const { return line_; }
 
  private:
+  std::string SkipMark();
   int Get();
   absl::StatusOr<int> ReadQuoted(std::string* field);
   absl::StatusOr<int> ReadField(std::string* field);

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/csv_reader.h"
 #include "client/cli/input_file.h"
+#include "client/cli/json.h"
 #include "client/cli/line_reader.h"
 #include "nlohmann/json.hpp"
 #include "server/base/status.h"
@@ -51,7 +52,7 @@ class LineRecords : public Records {
       example->set_passage(options_.has_passages);
       return true;
     }
-    MIDLAYER_ASSIGN_OR_RETURN(const nlohmann::json object, ParseObject());
+    MIDLAYER_ASSIGN_OR_RETURN(const nlohmann::json object, ParseObject(line_));
     MIDLAYER_ASSIGN_OR_RETURN(*example, ParseExample(object, options_.fields, {.is_passage = options_.has_passages}));
     return true;
   }
@@ -59,17 +60,6 @@ class LineRecords : public Records {
   int64_t line() const override { return lines_.number(); }
 
  private:
-  absl::StatusOr<nlohmann::json> ParseObject() const {
-    nlohmann::json object;
-    try {  // nlohmann-json tells the place of an error only by exception
-      object = nlohmann::json::parse(line_);
-    } catch (const nlohmann::json::parse_error& error) {
-      return absl::InvalidArgumentError(absl::StrCat("not JSON, at byte ", error.byte));
-    }
-    if (object.is_object()) return object;
-    return absl::InvalidArgumentError(absl::StrCat("expected a JSON object, found ", object.type_name()));
-  }
-
   LineReader lines_;
   const DatasetFormat format_;
   const FileOptions& options_;

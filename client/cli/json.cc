@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/input_file.h"
+#include "server/base/parse_json.h"
 #include "server/base/status.h"
 #include "server/base/text_width.h"
 
@@ -39,6 +40,20 @@ absl::StatusOr<v1::ScoreReport> ReadReport(const std::string& path, const Consol
   if (!status.ok()) return NoReport(path, Printable(status.message().ToString()));
   if (report.curves_size() == 0) return NoReport(path, "it has no curves");
   return report;
+}
+
+absl::StatusOr<nlohmann::json> ParseObject(const std::string& line) {
+  nlohmann::json object;
+  try {  // nlohmann-json tells the place of an error only by exception
+    object = ParseJson(line, /*exceptions=*/true);
+  } catch (const nlohmann::json::parse_error& error) {
+    return absl::InvalidArgumentError(absl::StrCat("not JSON, at byte ", error.byte));
+  } catch (const nlohmann::json::out_of_range&) {
+    return absl::InvalidArgumentError("a number that is too large");
+  }
+  if (object.is_discarded()) return absl::InvalidArgumentError(absl::StrCat("nested deeper than ", kDeepestJson));
+  if (object.is_object()) return object;
+  return absl::InvalidArgumentError(absl::StrCat("expected a JSON object, found ", object.type_name()));
 }
 
 }  // namespace midlayer::cli

@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "client/cli/json.h"
 #include "client/cli/line_reader.h"
 #include "nlohmann/json.hpp"
 #include "server/base/status.h"
@@ -20,16 +21,7 @@ absl::Status CheckUtf8(std::string_view text) {
 }
 
 absl::StatusOr<std::string> TextOfJson(const std::string& line) {
-  // nlohmann-json tells the place of an error only by exception.
-  nlohmann::json object;
-  try {
-    object = nlohmann::json::parse(line);
-  } catch (const nlohmann::json::parse_error& error) {
-    return absl::InvalidArgumentError(absl::StrCat("not JSON, at byte ", error.byte));
-  }
-  if (!object.is_object()) {
-    return absl::InvalidArgumentError(absl::StrCat("expected a JSON object, found ", object.type_name()));
-  }
+  MIDLAYER_ASSIGN_OR_RETURN(nlohmann::json object, ParseObject(line));
   const auto text = object.find("text");
   if (text == object.end()) return absl::InvalidArgumentError("no member \"text\"");
   if (!text->is_string()) {

@@ -51,21 +51,22 @@ float Value(const v1::Vector& vector, v1::VectorFormat format, size_t place) {
   }
 }
 
-// Appends the numbers of a vector.
-absl::Status Decode(const v1::Vector& vector, v1::VectorFormat format, size_t dimensions, std::vector<float>& values) {
+absl::Status CheckSize(const v1::Vector& vector, v1::VectorFormat format, size_t dimensions) {
   const bool is_float32 = format == v1::VECTOR_FORMAT_FLOAT32;
   const size_t found = is_float32 ? static_cast<size_t>(vector.values_size()) : vector.data().size();
   const size_t expected = is_float32 ? dimensions : BytesOf(format, dimensions);
-  if (found != expected) {
-    return absl::InternalError(
-        absl::StrCat("the server sent a vector of ", found, is_float32 ? " numbers" : " bytes", ", not of ", expected));
-  }
-  if (is_float32) {
+  if (found == expected) return absl::OkStatus();
+  return absl::InternalError(
+      absl::StrCat("the server sent a vector of ", found, is_float32 ? " numbers" : " bytes", ", not of ", expected));
+}
+
+// Appends the numbers of a vector.
+void Decode(const v1::Vector& vector, v1::VectorFormat format, size_t dimensions, std::vector<float>& values) {
+  if (format == v1::VECTOR_FORMAT_FLOAT32) {
     values.insert(values.end(), vector.values().begin(), vector.values().end());
   } else {
     for (size_t place = 0; place < dimensions; ++place) values.push_back(Value(vector, format, place));
   }
-  return absl::OkStatus();
 }
 
 OutputVectors Describe(const v1::OutputInfo& info) {
@@ -99,9 +100,13 @@ absl::Status CheckShape(const v1::EmbedResponse& answer, size_t texts) {
 absl::StatusOr<OutputVectors> ReadOutput(const v1::EmbedResponse& answer, int place, v1::VectorFormat format) {
   OutputVectors output = Describe(answer.outputs(place));
   output.rows = static_cast<size_t>(answer.embeddings_size());
+  // All sizes first: what the dimensions ask for is reserved only where as much came.
+  for (const v1::Embedding& embedding : answer.embeddings()) {
+    MIDLAYER_RETURN_IF_ERROR(CheckSize(embedding.vectors(place), format, output.dimensions));
+  }
   output.values.reserve(output.rows * output.dimensions);
   for (const v1::Embedding& embedding : answer.embeddings()) {
-    MIDLAYER_RETURN_IF_ERROR(Decode(embedding.vectors(place), format, output.dimensions, output.values));
+    Decode(embedding.vectors(place), format, output.dimensions, output.values);
   }
   return output;
 }

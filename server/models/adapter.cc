@@ -6,7 +6,6 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
-#include <fstream>
 #include <iterator>
 #include <optional>
 #include <system_error>
@@ -15,6 +14,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "server/base/parse_json.h"
+#include "server/base/read_file.h"
 #include "server/base/status.h"
 #include "server/models/config_reader.h"
 
@@ -138,8 +139,8 @@ absl::StatusOr<Config> ReadConfig(const fs::path& file) {
   config.base_model = reader.StringOr("base_model_name_or_path", "");
   MIDLAYER_RETURN_IF_ERROR(reader.status());
   // Read once more: ConfigReader sorts the keys of an object.
-  std::ifstream stream(file, std::ios::binary);
-  auto ordered = nlohmann::ordered_json::parse(stream, nullptr, /*allow_exceptions=*/false);
+  MIDLAYER_ASSIGN_OR_RETURN(const std::string text, ReadFile(file));
+  auto ordered = ParseJson<nlohmann::ordered_json>(text);
   if (!ordered.is_object())
     return absl::InvalidArgumentError(absl::StrCat(file.string(), ": changed while it was read"));
   config.ranks = Pattern::Read("rank_pattern", ordered["rank_pattern"], reader);

@@ -11,7 +11,7 @@ ArchSpec ParseBert(ConfigReader& config) {
   ReadSizes(config, spec);
   spec.positions = config.IntOr("max_position_embeddings", 512, 1);
   spec.token_types = config.IntOr("type_vocab_size", 2, 1);
-  spec.norm_epsilon = config.DoubleOr("layer_norm_eps", 1e-12);
+  spec.norm_epsilon = ReadEpsilon(config, "layer_norm_eps", 1e-12);
   spec.activation = ParseActivation(config, "hidden_act");
   spec.padding_id = config.IntOr("pad_token_id", 0);
   spec.embedding_norm = true;

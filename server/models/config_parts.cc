@@ -84,8 +84,14 @@ void ReadScaling(ConfigReader& rope, int positions, RopeSpec& spec) {
   }
   spec.beta_fast = rope.DoubleOr("beta_fast", 32);
   spec.beta_slow = rope.DoubleOr("beta_slow", 1);
+  if (!(spec.beta_fast > 0 && spec.beta_slow > 0)) {
+    rope.Fail("beta_fast", "it and beta_slow above 0", absl::StrCat(spec.beta_fast, " and ", spec.beta_slow));
+  }
   spec.truncate = rope.BoolOr("truncate", true);
   spec.attention_factor = YarnAttentionFactor(rope, spec.factor);
+  if (!std::isfinite(spec.attention_factor)) {
+    rope.Fail("mscale", "a finite attention factor of it and mscale_all_dim", absl::StrCat(spec.attention_factor));
+  }
 }
 
 }  // namespace
@@ -96,6 +102,12 @@ Activation ParseActivation(ConfigReader& config, const char* key, const std::str
 
 void RefuseDecoder(ConfigReader& config) {
   if (config.BoolOr("is_decoder", false)) config.Fail("is_decoder", "false (encoders only)", "true");
+}
+
+double ReadEpsilon(ConfigReader& config, const char* key, double fallback) {
+  const double epsilon = config.DoubleOr(key, fallback);
+  if (epsilon < 0) config.Fail(key, "a number of at least 0", absl::StrCat(epsilon));
+  return epsilon;
 }
 
 int ReadLayers(ConfigReader& config, const char* key) {
@@ -145,12 +157,14 @@ RopeSpec ReadRope(ConfigReader& config, ArchSpec& spec, const RopeDefaults& defa
   const bool partly = defaults.partial_key != nullptr;
   const double partial =
       rope.DoubleOr("partial_rotary_factor", partly ? config.DoubleOr(defaults.partial_key, defaults.partial) : 1);
-  found.dims = static_cast<int>(spec.head_size * partial);
-  if (found.dims < 2 || found.dims % 2 != 0 || found.dims > spec.head_size || (partial != 1 && !partly)) {
+  const double dims = std::trunc(spec.head_size * partial);  // may be more than an int holds
+  if (dims < 2 || std::fmod(dims, 2) != 0 || dims > spec.head_size || (partial != 1 && !partly)) {
     rope.Fail("partial_rotary_factor",
               partly ? absl::StrCat("an even number of the ", spec.head_size, " numbers of a head, at least 2")
                      : absl::StrCat("1, and heads of an even size"),
-              absl::StrCat(found.dims, " numbers"));
+              absl::StrCat(dims, " numbers"));
+  } else {
+    found.dims = static_cast<int>(dims);
   }
   if (!(found.theta > 1)) rope.Fail("rope_theta", "a number above 1", absl::StrCat(found.theta));
   ReadScaling(rope, spec.positions, found);

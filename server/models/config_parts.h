@@ -16,6 +16,9 @@ Activation ParseActivation(ConfigReader& config, const char* key, const std::str
 // An error where the model is the decoder half of an encoder architecture.
 void RefuseDecoder(ConfigReader& config);
 
+// What a norm adds before it takes the root: at least 0.
+double ReadEpsilon(ConfigReader& config, const char* key, double fallback);
+
 // How many blocks there are: 1 to 10,000, more is taken for a mistake.
 int ReadLayers(ConfigReader& config, const char* key = "num_hidden_layers");
 

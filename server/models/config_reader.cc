@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "server/base/parse_json.h"
 #include "server/base/read_file.h"
 #include "server/base/status.h"
 
@@ -10,7 +11,7 @@ namespace midlayer {
 
 absl::StatusOr<ConfigReader> ConfigReader::Open(const std::filesystem::path& file) {
   MIDLAYER_ASSIGN_OR_RETURN(const std::string text, ReadFile(file));
-  nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  nlohmann::json json = ParseJson(text);
   if (json.is_discarded())
     return absl::InvalidArgumentError(
         absl::StrCat(file.string(), ": expected JSON, found ", text.size(), " bytes that are not"));

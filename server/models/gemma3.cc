@@ -18,7 +18,7 @@ ArchSpec ParseGemma3(ConfigReader& config) {
   spec.positions = config.IntOr("max_position_embeddings", 131072, 1);
   spec.embedding_scale = std::sqrt(static_cast<double>(spec.hidden));
   spec.norm = NormKind::kRmsPlusOne;
-  spec.norm_epsilon = config.DoubleOr("rms_norm_eps", 1e-6);
+  spec.norm_epsilon = ReadEpsilon(config, "rms_norm_eps", 1e-6);
   spec.block_form = BlockForm::kSandwich;
   spec.final_norm = true;
   spec.qk_norm = true;

@@ -13,7 +13,7 @@ ArchSpec ParseGpt2(ConfigReader& config) {
   spec.intermediate = config.IntOr("n_inner", 4 * spec.hidden, 1);
   spec.vocabulary = config.Int("vocab_size");
   spec.positions = config.IntOr("n_positions", 1024, 1);
-  spec.norm_epsilon = config.DoubleOr("layer_norm_epsilon", 1e-5);
+  spec.norm_epsilon = ReadEpsilon(config, "layer_norm_epsilon", 1e-5);
   spec.block_form = BlockForm::kPreNorm;
   spec.final_norm = true;
   spec.activation = ParseActivation(config, "activation_function", "gelu_new");

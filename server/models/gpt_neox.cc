@@ -8,7 +8,7 @@ ArchSpec ParseGptNeoX(ConfigReader& config) {
   ArchSpec spec;
   ReadSizes(config, spec);
   spec.positions = config.IntOr("max_position_embeddings", 2048, 1);
-  spec.norm_epsilon = config.DoubleOr("layer_norm_eps", 1e-5);
+  spec.norm_epsilon = ReadEpsilon(config, "layer_norm_eps", 1e-5);
   spec.block_form = config.BoolOr("use_parallel_residual", true) ? BlockForm::kParallel : BlockForm::kPreNorm;
   spec.final_norm = true;
   spec.qkv_bias = spec.attention_out_bias = config.BoolOr("attention_bias", true);

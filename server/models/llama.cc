@@ -24,7 +24,7 @@ ArchSpec ParseLlama(ConfigReader& config) {
   ReadSizes(config, spec);
   spec.positions = config.IntOr("max_position_embeddings", 2048, 1);
   spec.norm = NormKind::kRms;
-  spec.norm_epsilon = config.DoubleOr("rms_norm_eps", 1e-6);
+  spec.norm_epsilon = ReadEpsilon(config, "rms_norm_eps", 1e-6);
   spec.block_form = BlockForm::kPreNorm;
   spec.final_norm = true;
   spec.qkv_bias = spec.attention_out_bias = config.BoolOr("attention_bias", false);

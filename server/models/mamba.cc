@@ -12,7 +12,7 @@ ArchSpec ParseMamba(ConfigReader& config) {
   spec.vocabulary = config.Int("vocab_size");
   spec.positions = kLongest;
   spec.norm = NormKind::kRms;
-  spec.norm_epsilon = config.DoubleOr("layer_norm_epsilon", 1e-5);
+  spec.norm_epsilon = ReadEpsilon(config, "layer_norm_epsilon", 1e-5);
   spec.block_form = BlockForm::kPreNorm;
   spec.final_norm = true;
   spec.activation = ParseActivation(config, "hidden_act", "silu");

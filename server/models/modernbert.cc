@@ -14,7 +14,7 @@ ArchSpec ParseModernBert(ConfigReader& config) {
   ReadSizes(config, spec);
   spec.positions = config.IntOr("max_position_embeddings", 8192, 1);
   spec.embedding_norm = true;
-  spec.norm_epsilon = config.DoubleOr("norm_eps", 1e-5);
+  spec.norm_epsilon = ReadEpsilon(config, "norm_eps", 1e-5);
   spec.norm_bias = config.BoolOr("norm_bias", false);
   spec.block_form = BlockForm::kPreNorm;
   spec.first_attention_norm = false;

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 #include "server/base/digest.h"
+#include "server/base/parse_json.h"
 #include "server/base/status.h"
 #include "server/base/utf8.h"
 
@@ -135,7 +136,7 @@ std::string SelectionToJson(const SelectionRecord& record) {
 }
 
 absl::StatusOr<SelectionRecord> SelectionFromJson(std::string_view json) {
-  const nlohmann::json object = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json object = ParseJson(json);
   if (!object.is_object()) {
     return absl::InvalidArgumentError(absl::StrCat("selection: expected a JSON object, found ",
                                                    object.is_discarded() ? "what is not JSON" : object.type_name()));

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
+#include "server/base/parse_json.h"
 #include "server/base/status.h"
 
 namespace midlayer {
@@ -49,7 +50,7 @@ absl::StatusOr<std::map<std::string, std::string>> ReadIndex(const fs::path& pat
   std::ifstream stream(path, std::ios::binary);
   const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
   if (!stream) return absl::UnavailableError("cannot read the file");
-  const nlohmann::json index = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json index = ParseJson(text);
   const auto weight_map = index.is_object() ? index.find("weight_map") : index.end();
   if (weight_map == index.end() || !weight_map->is_object()) {
     return absl::InvalidArgumentError("weight_map: expected a JSON object with an object of this name");

@@ -104,6 +104,21 @@ TEST(ConfigReaderTest, TheFirstErrorSticks) {
   EXPECT_THAT(Message(config.status()), HasSubstr("config.json: a: "));
 }
 
+// Values are copied, and shown in errors, by recursion.
+TEST(ConfigReaderTest, DeepJsonIsRefused) {
+  const ModelCopy dir("bert");
+  const auto nested = [](size_t depth) { return "{\"a\": " + std::string(depth, '[') + std::string(depth, ']') + "}"; };
+  dir.Write("x.json", nested(90));
+  absl::StatusOr<ConfigReader> config = ConfigReader::Open(dir.path() / "x.json");
+  ASSERT_TRUE(config.ok()) << config.status();
+  config->Int("a");
+  EXPECT_THAT(Message(config->status()), HasSubstr("a: expected an integer from 1 to 268435456, found [[["));
+  for (const size_t depth : {101, 1000000}) {
+    dir.Write("x.json", nested(depth));
+    EXPECT_THAT(Message(ConfigReader::Open(dir.path() / "x.json").status()), HasSubstr("x.json: expected JSON, found"));
+  }
+}
+
 TEST(ConfigReaderTest, OpensObjectsAndArraysOnly) {
   const ModelCopy dir("bert");
   const struct {
@@ -131,6 +146,7 @@ TEST(ConfigReaderTest, OpensObjectsAndArraysOnly) {
     EXPECT_THAT(Message(status), HasSubstr(named));
   }
   EXPECT_EQ(ConfigReader::Open(dir.path() / "none.json").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(ConfigReader::Open(dir.path()).status().code(), absl::StatusCode::kNotFound) << "a directory";
 }
 
 }  // namespace

@@ -106,7 +106,8 @@ TEST_F(FileStoreTest, DamagedRecordsAreNamedAndTheOthersServed) {
     EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
     EXPECT_EQ(status.message(), damaged_.at(0));
     EXPECT_EQ(store_->Promote(id, std::nullopt).status().code(), absl::StatusCode::kDataLoss);
-    EXPECT_EQ(*store_->Promote(good, std::nullopt), *Open()->Promoted());
+    const std::string promoted = *Open()->Promoted();
+    EXPECT_EQ(*store_->Promote(good, std::nullopt), promoted);
   }
   // Both ways to repair it.
   ASSERT_TRUE(store_->Put(MakeRecord(2), "again").ok());

@@ -111,10 +111,16 @@ TEST(SelectionRecordTest, EveryFieldIsRequired) {
 TEST(SelectionRecordTest, BadJson) {
   const std::string good = SelectionToJson(MakeRecord(1));
   const std::pair<std::string, const char*> cases[] = {
-      {"", "what is not JSON"},         {good.substr(0, good.size() / 2), "what is not JSON"},
-      {good + "x", "what is not JSON"}, {std::string(100, '\0'), "what is not JSON"},
-      {"\xFF\xFE", "what is not JSON"}, {"[]", "found array"},
-      {"null", "found null"},           {std::string(100000, '['), "what is not JSON"},
+      {"", "what is not JSON"},
+      {good.substr(0, good.size() / 2), "what is not JSON"},
+      {good + "x", "what is not JSON"},
+      {std::string(100, '\0'), "what is not JSON"},
+      {"\xFF\xFE", "what is not JSON"},
+      {"[]", "found array"},
+      {"null", "found null"},
+      {std::string(100000, '['), "what is not JSON"},
+      // A value of a million levels, which an error could not show.
+      {"{\"id\":" + std::string(1000000, '[') + std::string(1000000, ']') + "}", "what is not JSON"},
   };
   for (const auto& [text, expected] : cases) {
     const absl::Status status = SelectionFromJson(text).status();

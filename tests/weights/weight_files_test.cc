@@ -148,6 +148,13 @@ TEST(WeightFilesTest, BadIndexes) {
   }
 }
 
+TEST(WeightFilesTest, DeepIndex) {
+  const TempDir dir;
+  const std::string deep = std::string(1000000, '[') + std::string(1000000, ']');
+  dir.Write("model.safetensors.index.json", "{\"weight_map\":{\"a\":" + deep + "}}");
+  EXPECT_THAT(Message(WeightFiles::Open(dir.path()).status()), HasSubstr("weight_map: expected a JSON object"));
+}
+
 TEST(WeightFilesTest, MissingShard) {
   const TempDir dir;
   dir.Write("model.safetensors.index.json", R"({"weight_map":{"a":"1.safetensors"}})");

@@ -108,6 +108,9 @@ TEST(DatasetTest, WhatIsWrongWithJsonLines) {
       {R"({"id":[],"text":"a","passage":true})",
        "!standard input, line 2: field \"id\": expected a string or a number, found array"},
       {"{\"text\":\"\xFF\"}", "!standard input, line 2: not UTF-8, at byte 10"},
+      {R"({"text":"a","score":1e999})", "!standard input, line 2: a number that is too large"},
+      {"{\"text\":\"a\",\"relevant\":" + std::string(1000000, '[') + std::string(1000000, ']') + "}",
+       "!standard input, line 2: nested deeper than 100"},
   };
   for (const auto& test : cases) {
     EXPECT_THAT(ReadJson("{\"text\":\"good\"}\n" + test.line), ElementsAre("text=good", StartsWith(test.expected)))
@@ -121,6 +124,9 @@ TEST(DatasetTest, FieldsOfCsv) {
   EXPECT_THAT(ReadCsv("\xEF\xBB\xBFid,text,passage,relevant\n1,a,true,\n2,b,0,1; 3;\n"),
               ElementsAre("text=a id=1 passage", "text=b relevant=1+3"));
   EXPECT_THAT(ReadCsv("query,passage\na,b"), ElementsAre("text=a pair=b"));
+  // Headers that begin with one and with two bytes of a byte order mark.
+  EXPECT_THAT(ReadCsv("\xEF\xBC\xAE,text\n1,a\n"), ElementsAre("text=a"));
+  EXPECT_THAT(ReadCsv("\xEF\xBB\xB4\"x\",text\n1,a\n"), ElementsAre("text=a"));
 }
 
 TEST(DatasetTest, WhatIsWrongWithCsv) {

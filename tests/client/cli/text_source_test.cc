@@ -76,6 +76,8 @@ TEST(TextSourceTest, JsonLines) {
       {R"({"text":7})", {"1!\"text\": expected a string, found number"}},
       {R"({"text":null})", {"1!\"text\": expected a string, found null"}},
       {"{\"text\":\"\xFF\"}", {"1!not UTF-8, at byte 10"}},
+      {R"({"text":"a","n":1e999})", {"1!a number that is too large"}},
+      {"{\"n\":" + std::string(1000000, '[') + std::string(1000000, ']') + "}", {"1!nested deeper than 100"}},
   };
   for (const Case& test : cases) {
     EXPECT_THAT(ReadAll(*FromString(test.input, InputFormat::kJsonLines)), ElementsAreArray(test.expected))

@@ -73,6 +73,14 @@ TEST(AnswersTest, AnAnswerThatIsNotWholeIsInternal) {
   EXPECT_TRUE(absl::IsInternal(ToEmbeddings(answer, 1, 0).status()));
 }
 
+// 16 TB would be needed for what it says.
+TEST(AnswersTest, NoMemoryIsTakenForWhatDidNotCome) {
+  v1::EmbedResponse answer = Answer(v1::VECTOR_FORMAT_FLOAT32, UINT32_MAX);
+  for (int i = 1; i < 1000; ++i) answer.add_embeddings()->add_vectors();
+  EXPECT_EQ(ToEmbeddings(answer, 1000, 0).status().message(),
+            "the server sent a vector of 0 numbers, not of 4294967295");
+}
+
 TEST(AnswersTest, JoinedInOrderUnlessTheyWereMadeOtherwise) {
   v1::EmbedResponse answer = Answer(v1::VECTOR_FORMAT_FLOAT32, 1);
   answer.mutable_timing()->set_queue_seconds(0.5);
