@@ -179,8 +179,8 @@ class Server:
 
 def start_redis(program, port, directory):
     """The process of a Redis that answers, and keeps everything in `directory`."""
-    process = subprocess.Popen([str(program), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory), "--appendonly", "yes",
-                                "--appendfsync", "always", "--save", ""], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([str(program), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory), "--save", "",
+                                "--appendonly", "yes", "--appendfsync", "always"], stdout=subprocess.DEVNULL)
 
     def answers():
         try:

@@ -1,0 +1,87 @@
+"""The load balancers of deploy/ in front of real servers: their files are valid, and what a fault costs. tests/faults/run.py
+does more of it, and for longer."""
+
+
+import sys
+import tempfile
+
+import harness
+from harness import MODELS, SOURCE, require, run
+
+sys.path.insert(0, str(SOURCE / "tests/faults"))
+import load  # noqa: E402
+import scenario  # noqa: E402
+from faults import FAULTS  # noqa: E402
+
+DEPLOY = SOURCE / "deploy"
+DRAIN = ("--drain-delay", "3", "--drain-timeout", "1")  # a stream that never ends keeps a replica for all of it
+
+
+class Files(harness.TestCase):
+    """Each balancer accepts the file that is shipped for it."""
+
+    def accepted(self, done):
+        self.assertEqual(done.returncode, 0, done.stderr + done.stdout)
+        self.assertNotRegex((done.stderr + done.stdout).lower(), r"\bwarn", "nothing but what is meant")
+
+    def test_haproxy(self):
+        self.accepted(run([require(self, "haproxy"), "-c", "-f", DEPLOY / "haproxy/haproxy.cfg"]))
+
+    def test_nginx(self):
+        with tempfile.TemporaryDirectory(prefix="midlayer-") as folder:
+            # It makes its folders even where it only checks.
+            config = f"{folder}/nginx.conf"
+            with open(config, "w") as file:
+                file.write((DEPLOY / "nginx/nginx.conf").read_text().replace("/tmp/", f"{folder}/"))
+            self.accepted(run([require(self, "nginx"), "-t", "-c", config, "-p", folder, "-e", "stderr"]))
+
+    def test_envoy(self):
+        self.accepted(run([require(self, "envoy"), "--mode", "validate", "-c", DEPLOY / "envoy/envoy.yaml"]))
+
+
+class Faults(harness.TestCase):
+    """Through a balancer, no request is lost, answered twice or answered wrong; the clients' defaults see no error of a call,
+    and what does not try again sees only errors that say that it may."""
+
+    def play(self, balancer, fault):
+        require(self, balancer)
+        if not load.CPP.exists():
+            harness.absent(self, f"{load.CPP.name} is not built")
+        kinds = ("cpp", "python", "once") if load.PYTHON.exists() else ("cpp", "once")
+        plan = scenario.Plan(MODELS / "bert", away=1, stopped=3, rest=3, kinds=kinds, flags=DRAIN)
+        result = scenario.play(FAULTS[fault], balancer, plan)
+        harness.figures(f"{fault} behind {balancer}: {result}")
+        self.assertEqual((result["lost"], result["twice"], result["wrong"]), (0, 0, 0), result)
+        self.assertGreater(result["requests"], scenario.SETTLED, result)
+        for error in result["errors"]:
+            # A proxy resets the streams of a replica that was killed, which gRPC calls INTERNAL.
+            self.assertRegex(error, r"stream (INTERNAL|UNAVAILABLE)$", result)
+        for error in result["errors_once"]:
+            self.assertRegex(error, r"call (UNAVAILABLE|CANCELLED)$", result)
+        return result
+
+    def test_haproxy_and_a_replica_that_is_killed(self):
+        self.assertIsNotNone(self.play("haproxy", "kill")["notes"]["back_after_seconds"])
+
+    def test_haproxy_and_a_replica_that_drains(self):
+        result = self.play("haproxy", "drain")
+        self.assertEqual((result["errors"], result["errors_once"]), ({}, {}), "a drain costs nobody anything")
+        self.assertEqual(result["notes"]["exit_code"], 0)
+
+    def test_haproxy_and_a_replica_that_is_stopped(self):
+        result = self.play("haproxy", "stop")
+        self.assertEqual((result["errors"], result["errors_once"]), ({}, {}), "the timeout is longer")
+
+    def test_nginx_and_a_replica_that_is_killed(self):
+        self.assertIsNotNone(self.play("nginx", "kill")["notes"]["back_after_seconds"])
+
+    def test_nginx_and_a_replica_that_drains(self):
+        self.assertEqual(self.play("nginx", "drain")["notes"]["exit_code"], 0)
+
+    def test_nginx_and_a_replica_that_is_stopped(self):
+        result = self.play("nginx", "stop")
+        self.assertEqual((result["errors"], result["errors_once"]), ({}, {}), "the timeout is longer")
+
+
+if __name__ == "__main__":
+    harness.unittest.main()
