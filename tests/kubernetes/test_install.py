@@ -71,7 +71,7 @@ class Examples(InstallCase):
                 wanted = deployment["spec"]["replicas"]
                 self.assertEqual(len(self.pods(namespace)), wanted)
                 for pod in self.pods(namespace):
-                    self.assertFalse([volume for volume in pod["spec"]["volumes"] if "projected" in volume], "no token of the service account")
+                    self.assertFalse([volume for volume in pod["spec"].get("volumes", []) if "projected" in volume], "no token of the service account")
                 for service in (NAME, f"{NAME}-headless"):
                     self.eventually(lambda: self.addresses(namespace, service) == wanted, f"{service}: the addresses of {wanted} replicas")
 
