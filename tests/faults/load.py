@@ -141,7 +141,7 @@ def errors(requests):
 
 
 def summary(load, injected, selection):
-    """What became of the requests. `injected`: when the fault began; `selection`: the promoted one, if there is one."""
+    """What became of the requests. injected: when the fault began. selection: the promoted one, if there is one."""
     found = load.requests()
     tried_again = [request for request in found if request.client != "once"]
     once = [request for request in found if request.client == "once"]
