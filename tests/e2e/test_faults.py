@@ -1,7 +1,7 @@
 """The load balancers of deploy/ in front of real servers: their files are valid, and what a fault costs. tests/faults/run.py
 does more of it, and for longer."""
 
-
+import pathlib
 import sys
 import tempfile
 
@@ -9,23 +9,51 @@ import harness
 from harness import MODELS, SOURCE, require, run
 
 sys.path.insert(0, str(SOURCE / "tests/faults"))
+import balancers  # noqa: E402
 import load  # noqa: E402
 import scenario  # noqa: E402
 from faults import FAULTS  # noqa: E402
+from replicas import Replicas  # noqa: E402
 
 DEPLOY = SOURCE / "deploy"
 DRAIN = ("--drain-delay", "3", "--drain-timeout", "1")  # a stream that never ends keeps a replica for all of it
 
 
-class Files(harness.TestCase):
-    """Each balancer accepts the file that is shipped for it."""
-
-    def accepted(self, done):
+class DeployCase(harness.TestCase):
+    def assertAccepted(self, done):
         self.assertEqual(done.returncode, 0, done.stderr + done.stdout)
         self.assertNotRegex((done.stderr + done.stdout).lower(), r"\bwarn", "nothing but what is meant")
 
+    def check_tls(self, balancer):
+        """With the lines for TLS in force, clients are served through it, and replicas are asked through it."""
+        program = require(self, balancer)
+        directory = tempfile.TemporaryDirectory(prefix="midlayer-")
+        self.addCleanup(directory.cleanup)
+        folder = pathlib.Path(directory.name)
+        folder.chmod(0o755)  # for the workers of nginx, who are somebody else
+        certificates = harness.Certificates(self, folder)
+        certificates.make_ca("ca")
+        certificates.make("midlayer", "ca")
+        certificates.make("replica", "ca", host="DNS:midlayer")
+        with (folder / "midlayer.pem").open("a") as file:
+            file.write((folder / "midlayer.key").read_text())
+        tls = ("--tls-cert", folder / "replica.pem", "--tls-key", folder / "replica.key")
+        with Replicas(MODELS / "bert", *tls) as replicas:
+            replicas.start(0)
+            with balancers.KINDS[balancer](program, replicas, folder) as front:
+                front.wait()
+                ask = ("embed", f"--target={front.target}", "--layer=1")
+                done = harness.client(*ask, f"--tls-ca={folder / 'ca.pem'}", "x")
+                self.assertEqual(done.returncode, 0, done.stderr + front.log())
+                self.assertIn("embedding", done.stdout)
+                self.assertNotEqual(harness.client(*ask, "x").returncode, 0, "without TLS")
+
+
+class Files(DeployCase):
+    """Each balancer accepts the file that is shipped for it, and does TLS."""
+
     def test_haproxy(self):
-        self.accepted(run([require(self, "haproxy"), "-c", "-f", DEPLOY / "haproxy/haproxy.cfg"]))
+        self.assertAccepted(run([require(self, "haproxy"), "-c", "-f", DEPLOY / "haproxy/haproxy.cfg"]))
 
     def test_nginx(self):
         with tempfile.TemporaryDirectory(prefix="midlayer-") as folder:
@@ -33,10 +61,23 @@ class Files(harness.TestCase):
             config = f"{folder}/nginx.conf"
             with open(config, "w") as file:
                 file.write((DEPLOY / "nginx/nginx.conf").read_text().replace("/tmp/", f"{folder}/"))
-            self.accepted(run([require(self, "nginx"), "-t", "-c", config, "-p", folder, "-e", "stderr"]))
+            self.assertAccepted(run([require(self, "nginx"), "-t", "-c", config, "-p", folder, "-e", "stderr"]))
+
+    def test_haproxy_with_tls(self):
+        self.check_tls("haproxy")
+
+    def test_nginx_with_tls(self):
+        self.check_tls("nginx")
+
+
+class Envoy(DeployCase):
+    """The same of Envoy, a program of 128 MB."""
 
     def test_envoy(self):
-        self.accepted(run([require(self, "envoy"), "--mode", "validate", "-c", DEPLOY / "envoy/envoy.yaml"]))
+        self.assertAccepted(run([require(self, "envoy"), "--mode", "validate", "-c", DEPLOY / "envoy/envoy.yaml"]))
+
+    def test_envoy_with_tls(self):
+        self.check_tls("envoy")
 
 
 class Faults(harness.TestCase):

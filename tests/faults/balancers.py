@@ -28,7 +28,9 @@ class Balancer:
     """One that runs in front of replicas. `target` is what clients are given. A context manager."""
 
     def __init__(self, program, replicas, tls=None):
-        """tls: a file with certificate and key; then the lines that end TLS are in force, and not those that they replace."""
+        """tls: a folder with midlayer.pem (certificate and key), midlayer.key and ca.pem; then the lines for TLS are in force,
+        on both sides."""
+        self._tls = tls
         self.directory = tempfile.TemporaryDirectory(prefix="midlayer-")
         self.port, self.admin_port = free_port("127.0.0.1"), free_port("127.0.0.1")
         self.target = f"127.0.0.1:{self.port}"
@@ -48,9 +50,10 @@ class Balancer:
         text = (DEPLOY / self.NAME / self.FILE).read_text()
         for example, host in zip(("192.0.2.11", "192.0.2.12", "192.0.2.13"), HOSTS, strict=True):
             text = replaced(text, example, host)
+        text = with_tls(text) if self._tls else text
         for old, new in self.replacements(replicas):
             text = replaced(text, old, new)
-        return text
+        return replaced(text, f"/etc/{self.NAME}/", f"{self._tls}/") if self._tls else text
 
     def wait(self):
         """Waits until it knows which replicas are there."""
@@ -86,6 +89,20 @@ def replaced(text, old, new):
     return re.sub(old, new, text)
 
 
+def with_tls(text):
+    """The lines that begin with #tls in force, and not the one before each that has the same key."""
+    lines = []
+    for line in text.splitlines():
+        if found := re.match(r"( *)#tls ( *)((?:server )?\S+)(.*)", line):
+            indent, key, rest = found[1] + found[2], found[3], found[4]
+            former = [place for place, one in enumerate(lines) if one.startswith(f"{indent}{key} ")]
+            if former and key.split()[0] in ("bind", "server", "listen", "grpc_pass"):
+                del lines[former[-1]]
+            line = indent + key + rest
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
 class HAProxy(Balancer):
     NAME, FILE = "haproxy", "haproxy.cfg"
     # … retries behind four counts, two queues, what was captured of the request and of the answer, and the request.
@@ -93,7 +110,7 @@ class HAProxy(Balancer):
 
     def replacements(self, replicas):
         return ((r"(192|127)(\.[\d.]+):50051", rf"\1\2:{replicas.port}"), ("port 9090", f"port {replicas.metrics_port}"),
-                ("bind :50051", f"bind 127.0.0.1:{self.port}"), ("bind :8405", f"bind 127.0.0.1:{self.admin_port}"))
+                (r"bind :50051", f"bind 127.0.0.1:{self.port}"), ("bind :8405", f"bind 127.0.0.1:{self.admin_port}"))
 
     @staticmethod
     def command(program, config):

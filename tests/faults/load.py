@@ -169,7 +169,7 @@ def summary(load, injected, selection):
 
 
 def client_retries(load, calls):
-    """How often clients tried again, by what the balancer saw of it: calls that say so, and streams beyond those that were opened."""
+    """How often clients tried again, by what the balancer saw: calls that say so, and streams beyond those opened."""
     if calls is None:
         return None
     streams = sum(call.method == "EmbedStream" for call in calls)

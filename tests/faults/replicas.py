@@ -66,7 +66,7 @@ class Replicas:
 
 
 class Name:
-    """A DNS server for one name, whose addresses are the replicas that are ready: what Kubernetes makes of a headless service."""
+    """A DNS server for one name, whose addresses are the replicas that are ready: a headless service of Kubernetes."""
 
     SECONDS = 1  # between two looks at the replicas, and how long an answer may be kept
 

@@ -24,9 +24,9 @@ MODEL = harness.SOURCE / "models/all-MiniLM-L6-v2"
 
 def options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=20, help="of load after the beginning of a fault, at least (default: 20)")
+    parser.add_argument("--seconds", type=float, default=20, help="of load from the fault on, at least (default: 20)")
     parser.add_argument("--balancer", action="append", choices=list(balancers.KINDS), help="one or several (default: all)")
-    parser.add_argument("--json", type=pathlib.Path, help="add the results to this file, in place of earlier ones of the same name")
+    parser.add_argument("--json", type=pathlib.Path, help="add the results to this file, in place of earlier ones")
     parser.add_argument("--report", type=pathlib.Path, help="put the tables of all results into this page, between its markers")
     parser.add_argument("fault", nargs="*", metavar="FAULT", help=f"{', '.join(FAULTS)} (default: all)")
     given = parser.parse_args()

@@ -6,7 +6,6 @@ import struct
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
-NAMES = {RST_STREAM: "RST_STREAM", GOAWAY: "GOAWAY"}
 END_STREAM = ACK = 1
 END_HEADERS = 4
 BOUND = 60  # seconds, which only something broken takes
@@ -50,47 +49,55 @@ class Connection:
     """A connection that has greeted the server, and has taken its settings. A context manager."""
 
     def __init__(self, address):
+        self.refusals = set()  # how the other side has said no: "GOAWAY too_many_pings", "RST_STREAM 11", …
+        self.statuses = set()  # of gRPC, as far as they came as plain text
+        self._received = b""
         self.socket = connect(address)
         self.socket.sendall(PREFACE + frame(SETTINGS))
-        self._received = b""
-        self.refusals = set()  # how the other side has said no: "GOAWAY too_many_pings", …
-        self.statuses = set()  # of gRPC, where a header block states them in plain text
-        while not any(kind == SETTINGS for kind, *_ in self.frames(1)):
+        while SETTINGS not in self.receive(BOUND):
             pass
         self.socket.sendall(frame(SETTINGS, ACK))
 
     def send(self, *frames):
-        """Sends them, and takes what has come meanwhile. Whether the other side still listens."""
+        """Whether they were all taken: not once the other side has ended the connection. Takes in what has come meanwhile."""
         self.socket.settimeout(BOUND)
         try:
             self.socket.sendall(b"".join(frames))
-        except OSError:
+            self.receive(0)
+        except ConnectionError:
             return False
-        self.read(0)
         return True
 
-    def read(self, bound):
-        """Takes in what comes until there is nothing for `bound` seconds."""
-        for kind, _, _, payload in self.frames(bound):
-            if kind == GOAWAY:
-                self.refusals.add(f"GOAWAY {payload[8:].decode(errors='replace')}".strip())
-            elif kind == RST_STREAM:
-                self.refusals.add(f"RST_STREAM {int.from_bytes(payload)}")
-            elif kind == HEADERS and (at := payload.find(b"grpc-status")) >= 0:
-                size = payload[at + 11]
-                self.statuses.add(int(payload[at + 12:at + 12 + size]))
+    def receive(self, bound):
+        """The kinds of the frames that come until there is nothing for `bound` seconds, at most a MiB of them."""
+        self.socket.settimeout(bound)
+        with contextlib.suppress(BlockingIOError, TimeoutError):
+            part = self.socket.recv(1 << 20)
+            if not part:
+                raise ConnectionResetError("the other side has ended the connection")
+            self._received += part
+        kinds = []
+        while len(self._received) >= (size := 9 + int.from_bytes(self._received[:3])) >= 9 and len(self._received) >= 9:
+            kinds.append(self._received[3])
+            self._note(kinds[-1], self._received[9:size])
+            self._received = self._received[size:]
+        return kinds
 
-    def frames(self, bound=BOUND):
-        """(kind, flags, stream, payload) of what comes until there is nothing for `bound` seconds, or the other side ends the connection."""
-        while len(self._received) < 9 or len(self._received) < 9 + int.from_bytes(self._received[:3]):
-            self.socket.settimeout(bound or 1e-6)
-            with contextlib.suppress(OSError):
-                if part := self.socket.recv(1 << 20):
-                    self._received += part
-                    continue
-            return
-        yield from self._whole()
-        yield from self.frames(bound)
+    def ending(self, bound=1):
+        """What the other side says until it has nothing more to say: the refusals and statuses of this connection."""
+        with contextlib.suppress(ConnectionError):
+            while self.receive(bound):
+                pass
+        return sorted(self.refusals) + [f"grpc-status {status}" for status in sorted(self.statuses)]
+
+    def _note(self, kind, payload):
+        if kind == GOAWAY:
+            self.refusals.add(f"GOAWAY {payload[8:].decode(errors='replace')}")
+        elif kind == RST_STREAM:
+            self.refusals.add(f"RST_STREAM {int.from_bytes(payload)}")
+        elif kind == HEADERS and (at := payload.find(b"grpc-status")) >= 0:
+            size = payload[at + 11]
+            self.statuses.add(int(payload[at + 12:at + 12 + size]))
 
     def close(self):
         self.socket.close()
