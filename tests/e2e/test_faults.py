@@ -1,7 +1,9 @@
 """The load balancers of deploy/ in front of real servers: their files are valid, and what a fault costs. tests/faults/run.py
 does more of it, and for longer."""
 
+import concurrent.futures
 import pathlib
+import re
 import sys
 import tempfile
 
@@ -78,6 +80,50 @@ class Envoy(DeployCase):
 
     def test_envoy_with_tls(self):
         self.check_tls("envoy")
+
+
+class Traces(harness.GrpcCase):
+    """Envoy beside a server makes spans of its calls, and the server's log has the trace of each."""
+
+    def collect(self):
+        """What the OpenTelemetry collector at port() is sent, as bytes: (port, list)."""
+        import grpc
+        received = []
+
+        def export(request, _context):
+            received.append(request)
+            return b""  # an ExportTraceServiceResponse
+
+        method = grpc.unary_unary_rpc_method_handler(export)
+        collector = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
+        collector.add_generic_rpc_handlers(
+            [grpc.method_handlers_generic_handler("opentelemetry.proto.collector.trace.v1.TraceService", {"Export": method})])
+        port = collector.add_insecure_port("127.0.0.1:0")
+        collector.start()
+        self.addCleanup(collector.stop, None)
+        return port, received
+
+    def test_spans_reach_the_collector_and_the_log_has_their_trace(self):
+        program, grpcurl = require(self, "envoy"), require(self, "grpcurl")
+        port, received = self.collect()
+        trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+        parent = f"00-{trace}-00f067aa0ba902b7-01"
+        with Replicas(MODELS / "bert", "--log-level", "debug") as replicas:
+            server = replicas.start(0)
+            with balancers.Envoy(program, replicas, collector=port) as front:
+                front.wait()
+                for headers in ((), ("-H", f"traceparent: {parent}")):
+                    done = run([grpcurl, "-plaintext", *headers, "-d", '{"texts": ["a"], "layer": 1}', "-import-path", SOURCE / "proto",
+                                "-proto", "midlayer/v1/embedding.proto", front.target, harness.EMBED])
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                exported = harness.eventually(lambda: bytes.fromhex(trace) in b"".join(received))
+                self.assertTrue(exported, "a span of the caller's trace")
+            _, log = server.stop()
+        own, given = re.findall(r"traceparent=(\S+)", log)
+        self.assertRegex(given, f"^00-{trace}-[0-9a-f]{{16}}-01$")
+        self.assertNotEqual(given, parent, "the parent is Envoy's span")
+        self.assertIn(bytes.fromhex(given.split("-")[2]), b"".join(received), "which is the one that was exported")
+        self.assertIn(bytes.fromhex(own.split("-")[1]), b"".join(received), "a trace of Envoy's own where the caller has none")
 
 
 class Faults(harness.TestCase):

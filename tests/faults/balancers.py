@@ -27,10 +27,10 @@ class Call:
 class Balancer:
     """One that runs in front of replicas. `target` is what clients are given. A context manager."""
 
-    def __init__(self, program, replicas, tls=None):
+    def __init__(self, program, replicas, tls=None, collector=None):
         """tls: a folder with midlayer.pem (certificate and key), midlayer.key and ca.pem; then the lines for TLS are in force,
-        on both sides."""
-        self._tls = tls
+        on both sides. collector: the port of an OpenTelemetry collector; then the lines for traces are."""
+        self._tls, self._collector = tls, collector
         self.directory = tempfile.TemporaryDirectory(prefix="midlayer-")
         self.port, self.admin_port = free_port("127.0.0.1"), free_port("127.0.0.1")
         self.target = f"127.0.0.1:{self.port}"
@@ -50,7 +50,9 @@ class Balancer:
         text = (DEPLOY / self.NAME / self.FILE).read_text()
         for example, host in zip(("192.0.2.11", "192.0.2.12", "192.0.2.13"), HOSTS, strict=True):
             text = replaced(text, example, host)
-        text = with_tls(text) if self._tls else text
+        text = with_lines(text, "tls") if self._tls else text
+        if self._collector:
+            text = replaced(with_lines(text, "otel"), "otel-collector, port_value: 4317", f"127.0.0.1, port_value: {self._collector}")
         for old, new in self.replacements(replicas):
             text = replaced(text, old, new)
         return replaced(text, f"/etc/{self.NAME}/", f"{self._tls}/") if self._tls else text
@@ -89,11 +91,11 @@ def replaced(text, old, new):
     return re.sub(old, new, text)
 
 
-def with_tls(text):
-    """The lines that begin with #tls in force, and not the one before each that has the same key."""
+def with_lines(text, mark):
+    """The lines that begin with #MARK in force, and not the one before each that has the same key."""
     lines = []
     for line in text.splitlines():
-        if found := re.match(r"( *)#tls ( *)((?:server )?\S+)(.*)", line):
+        if found := re.match(rf"( *)#{mark} ( *)((?:server )?\S+)(.*)", line):
             indent, key, rest = found[1] + found[2], found[3], found[4]
             former = [place for place, one in enumerate(lines) if one.startswith(f"{indent}{key} ")]
             if former and key.split()[0] in ("bind", "server", "listen", "grpc_pass"):

@@ -1,14 +1,17 @@
 """One attack on a real server, and what somebody else's calls saw of it meanwhile."""
 
+import contextlib
 import json
+import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 
+import balancers
 import harness
+from replicas import Replicas
 
 HERE = pathlib.Path(__file__).parent
 TOKEN = "user-0123456789abcdef"
@@ -20,12 +23,12 @@ NEW = 10      # every so many calls are over a connection of their own
 class Bystander(threading.Thread):
     """Calls Embed, one call after the other, until stop()."""
 
-    def __init__(self, server, layer):
+    def __init__(self, target, layer):
         super().__init__(daemon=True)
         import grpc
         self._grpc = grpc
         self._protos, self._services = harness.proto("embedding")
-        self._server, self._layer = server, layer
+        self._target, self._layer = target, layer
         self._over = threading.Event()
         self.calls = []  # (seconds, code)
         self.start()
@@ -40,7 +43,7 @@ class Bystander(threading.Thread):
         self.calls.append((time.monotonic() - start, code))
 
     def _channel(self):
-        return self._grpc.insecure_channel(self._server.address, [("grpc.use_local_subchannel_pool", 1)])
+        return self._grpc.insecure_channel(self._target, [("grpc.use_local_subchannel_pool", 1)])
 
     def run(self):
         with self._channel() as kept:
@@ -63,44 +66,62 @@ class Bystander(threading.Thread):
 
 
 class Memory(threading.Thread):
-    """The most memory that a server has had, looked at every 20 ms."""
+    """The most memory that a process and its children have had, looked at every 20 ms."""
 
-    def __init__(self, server):
+    def __init__(self, process):
         super().__init__(daemon=True)
-        self._server, self._over = server, threading.Event()
-        self.before = self.most = server.memory()
+        self._process, self._over = process, threading.Event()
+        self.before = self.most = self.now()
         self.start()
 
+    def now(self):
+        """Resident, in bytes; 0 where it has ended."""
+        pid = self._process.pid
+        with contextlib.suppress(OSError):
+            children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            pages = [int(pathlib.Path(f"/proc/{one}/statm").read_text().split()[1]) for one in (pid, *children)]
+            return sum(pages) * os.sysconf("SC_PAGESIZE")
+        return 0
+
     def run(self):
-        while not self._over.wait(0.02) and self._server.process.poll() is None:
-            self.most = max(self.most, self._server.memory())
+        while not self._over.wait(0.02):
+            self.most = max(self.most, self.now())
 
     def stop(self):
+        """Before, at most, and now."""
         self._over.set()
         self.join()
+        return [self.before, self.most, self.now()]
 
 
-def serve(model, *flags):
-    """A server that asks for a token, and has answered a call."""
-    with tempfile.NamedTemporaryFile("w", suffix=".tokens") as file:
-        file.write(f"ann {TOKEN}\n")
-        file.flush()
-        server = harness.Server(model, "--token-file", file.name, *flags)
-    server.follow()
-    return server
+@contextlib.contextmanager
+def serve(model, balancer=None):
+    """(a server that asks for a token, the balancer of that name in front of it or None)."""
+    with tempfile.TemporaryDirectory(prefix="midlayer-") as folder:
+        tokens = pathlib.Path(folder) / "tokens"
+        tokens.write_text(f"ann {TOKEN}\n")
+        with Replicas(model, "--token-file", tokens) as replicas:
+            server = replicas.start(0)
+            if balancer is None:
+                yield server, None
+                return
+            with balancers.KINDS[balancer](balancers.find_program(balancer), replicas) as front:
+                front.wait()
+                yield server, front
 
 
-def play(name, server, seconds, layer=1, options=None):
-    """What attack `name` of attacks.py came to in so many seconds. options: of the attack, in place of its defaults."""
-    target = server.address if name != "slow_http" else server.facts["metrics"].removeprefix("http://").removesuffix("/metrics")
-    memory, cpu, began = Memory(server), server.cpu_seconds(), time.monotonic()
-    bystander = Bystander(server, layer)
+def play(name, server, front, seconds, layer=1, options=None):
+    """What attack `name` of attacks.py on the server, or on what is in front of it, came to in so many seconds. options: of the attack."""
+    target = front.target if front else server.address
+    if name == "slow_http":
+        target = server.facts["metrics"].removeprefix("http://").removesuffix("/metrics")
+    memory, front_memory = Memory(server.process), Memory(front.process) if front else None
+    cpu, began = server.cpu_seconds(), time.monotonic()
+    bystander = Bystander(front.target if front else server.address, layer)
     command = [sys.executable, "-B", HERE / "attacks.py", name, target, str(seconds), json.dumps(options or {})]
     done = harness.run(command, timeout=seconds + 2 * harness.BOUND)
     assert done.returncode == 0, done.stderr
     others, took = bystander.stop(), time.monotonic() - began
-    memory.stop()
     alive = server.process.poll() is None
-    return {"attack": name, "seconds": took, **json.loads(done.stdout), "others": others, "alive": alive,
-            "memory_before_bytes": memory.before, "memory_most_bytes": memory.most,
-            "memory_after_bytes": server.memory() if alive else None, "cpus": (server.cpu_seconds() - cpu) / took if alive else None}
+    return {"attack": name, "seconds": took, **json.loads(done.stdout), "others": others, "alive": alive, "memory_bytes": memory.stop(),
+            "front_memory_bytes": front_memory.stop() if front else None, "processors": (server.cpu_seconds() - cpu) / took if alive else None}
