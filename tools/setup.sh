@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 build_packages=(ca-certificates cmake g++ ninja-build pkg-config python3-pip python3-setuptools python3-wheel libabsl-dev
   libboost-math-dev libcli11-dev libgmock-dev libgrpc++-dev libgtest-dev libhwy-dev libjemalloc-dev libprotobuf-dev libre2-dev libspdlog-dev
   libssl-dev libcivetweb-dev libutf8proc-dev nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc)
-test_packages=(clang-format-19 fish liblua5.3-0 libopentracing-c-wrapper0 openssl python3-venv redis-tools zsh)
+test_packages=(clang-19 clang-format-19 fish libclang-rt-19-dev liblua5.3-0 libopentracing-c-wrapper0 lld-19 llvm-19 openssl python3-venv redis-tools zsh)
 oldest_cargo=1.85
 oldest_go=1.25
 ghz=github.com/bojand/ghz/cmd/ghz@v0.120.0

@@ -114,6 +114,11 @@ absl::Status Describe(const Settings& settings, const grpc::Status& status, absl
     code = absl::StatusCode::kUnavailable;
     message = "it cancelled the call";
   }
+  // What gRPC makes of a proxy that resets a call whose server has gone.
+  if (code == absl::StatusCode::kInternal && absl::StrContains(message, "RST_STREAM")) {
+    code = absl::StatusCode::kUnavailable;
+    message = "the call was reset";
+  }
   if (code == absl::StatusCode::kUnavailable) message = DescribeUnavailable(settings, message);
   return absl::Status(code, message);
 }

@@ -1,10 +1,12 @@
 """Hostile clients without a token: whatever they send, somebody else is served, the server lives, and nothing is left behind.
 tests/security/run.py does more of each, and for longer."""
 
+import pathlib
 import sys
+import tempfile
 
 import harness
-from harness import MODELS, SOURCE, eventually
+from harness import MODELS, SOURCE, Server, eventually
 
 sys.path[:0] = [str(SOURCE / "tests/security"), str(SOURCE / "tests/faults")]
 import scene  # noqa: E402
@@ -54,6 +56,47 @@ class Hostile(harness.GrpcCase):
             code, log = server.stop()
             self.assertEqual(code, 0)
             self.assertNotIn(scene.TOKEN, log + server.errors())
+
+
+class Names(harness.GrpcCase):
+    """Names that would lead out of a folder are refused, and nothing outside is read or told."""
+
+    NAMES = ("../secret", "/etc/passwd", "a/../../secret", "..", ".", ".hidden", "secret\0", "%2e%2e%2fsecret", "..\\secret", "x/secret")
+
+    def refusal(self, call, request):
+        import grpc
+        with self.assertRaises(grpc.RpcError) as error:
+            result = call(request, timeout=harness.BOUND)
+            list(result) if hasattr(result, "__iter__") else None
+        return error.exception.code().name, error.exception.details()
+
+    def test_names_that_lead_elsewhere(self):
+        import grpc
+        scoring, scoring_services = harness.proto("scoring")
+        selection, selection_services = harness.proto("selection")
+        with tempfile.TemporaryDirectory(prefix="midlayer-") as folder:
+            folder = pathlib.Path(folder)
+            for name in ("secret.jsonl", "secret.json", "secret"):
+                (folder / name).write_text("nobody may read this\n")
+            (folder / "data").mkdir()
+            with Server("bert", "--datasets", folder / "data", "--selection-store", f"file:{folder}/store") as server, \
+                    grpc.insecure_channel(server.address) as channel:
+                score = scoring_services.ScoringServiceStub(channel).ScoreLayers
+                selections = selection_services.SelectionServiceStub(channel)
+                for name in self.NAMES:
+                    with self.subTest(name=name[:20]):
+                        options = scoring.ScoreLayersRequest(options={"dataset_name": name})
+                        code, details = self.refusal(lambda one, timeout: score(iter([one]), timeout=timeout), options)
+                        self.assertEqual(code, "INVALID_ARGUMENT", details)
+                        self.assertNotIn("nobody may", details)
+                        for call, kind in ((selections.GetSelection, selection.GetSelectionRequest),
+                                           (selections.PromoteSelection, selection.PromoteSelectionRequest),
+                                           (selections.DeleteSelection, selection.DeleteSelectionRequest)):
+                            code, details = self.refusal(call, kind(id=name))
+                            self.assertIn(code, ("INVALID_ARGUMENT", "NOT_FOUND"), details)
+                            self.assertNotIn("nobody may", details)
+                self.assertEqual(len(harness.embed_lines(server, ["still there"])), 1)
+            self.assertEqual({path.name for path in folder.iterdir()} - {"store"}, {"secret.jsonl", "secret.json", "secret", "data"})
 
 
 if __name__ == "__main__":

@@ -104,6 +104,8 @@ class Examples(InstallCase):
         for name, path in EXAMPLES.items():
             with self.subTest(example=name):
                 namespace = self.namespace(f"dry-{name.replace('_', '-')}", {} if name == ON_THE_HOST else RESTRICTED)
+                # Pods are not admitted without it, and a dry run makes none.
+                plane.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME, "namespace": namespace}})
                 rendered = self.helm("template", "embed", CHART, "--namespace", namespace, "--kube-version", "1.36.0", "--values", path).stdout
                 done = plane.try_kubectl("apply", "--dry-run=server", "--validate=strict", "--namespace", namespace, "-f", "-", input=rendered)
                 self.assertEqual((done.returncode, done.stderr), (0, ""))
@@ -128,8 +130,8 @@ class Life(InstallCase):
         self.helm("rollback", "embed", "1", "--namespace", namespace, "--wait", "--timeout", f"{BOUND}s")
         self.eventually(lambda: len(self.pods(namespace)) == 2, "two replicas")
         self.helm("uninstall", "embed", "--namespace", namespace, "--wait", "--timeout", f"{BOUND}s")
-        left = plane.kubectl("get", "all,networkpolicy,poddisruptionbudget,serviceaccount", "--namespace", namespace, "--output=name").split()
-        self.assertEqual(left, ["serviceaccount/default"])
+        left = lambda: plane.kubectl("get", "all,networkpolicy,poddisruptionbudget,serviceaccount", "--namespace", namespace, "--output=name").split()
+        self.eventually(lambda: left() == ["serviceaccount/default"], "nothing is left")
 
     def test_selections_stay_when_the_release_goes(self):
         namespace = self.namespace("kept")

@@ -70,6 +70,14 @@ def test_only_calls_that_read_are_tried_again() -> None:
     assert "methodConfig" not in make(max_attempts=1).service_config()
 
 
+def test_a_call_that_was_reset_may_be_tried_again() -> None:
+    """A proxy resets the calls of a server that has gone; a server's own failure stays what it is."""
+    reset = make().describe(grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2", None)
+    assert isinstance(reset, Unavailable)
+    assert "h:1 is not available (the call was reset)" in str(reset)
+    assert isinstance(make().describe(grpc.StatusCode.INTERNAL, "a defect", None), errors.Internal)
+
+
 def test_every_code_has_its_error() -> None:
     for code in grpc.StatusCode:
         error = errors.make_error(code, "one\nline\tof \x1b text")

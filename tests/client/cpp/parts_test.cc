@@ -158,6 +158,8 @@ TEST(SettingsTest, ErrorsSayWhatToDo) {
             absl::UnavailableError("host:1 is not available (shutting down): try again later"));
   EXPECT_EQ(describe(plain, CANCELLED, "x"),
             absl::UnavailableError("host:1 is not available (it cancelled the call): try again later"));
+  EXPECT_EQ(describe(plain, INTERNAL, "Received RST_STREAM with error code 2"),
+            absl::UnavailableError("host:1 is not available (the call was reset): try again later"));
   EXPECT_EQ(describe(plain, DEADLINE_EXCEEDED, "x"),
             absl::DeadlineExceededError("no answer from host:1 within 0.5 s: wait longer with timeout"));
   EXPECT_EQ(describe(plain, INVALID_ARGUMENT, "layer: x"), absl::InvalidArgumentError("layer: x"));

@@ -110,6 +110,9 @@ class Settings:
         # gRPC's servers cancel what comes while they begin to shut down.
         if code is StatusCode.CANCELLED and not _CLOSED.search(message):
             code, message = StatusCode.UNAVAILABLE, "it cancelled the call"
+        # What gRPC makes of a proxy that resets a call whose server has gone.
+        if code is StatusCode.INTERNAL and "RST_STREAM" in message:
+            code, message = StatusCode.UNAVAILABLE, "the call was reset"
         if code is StatusCode.UNAVAILABLE:
             message = self._describe_unavailable(message)
         return make_error(code, message)
