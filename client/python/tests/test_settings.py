@@ -23,7 +23,7 @@ def make(**changed: Any) -> Settings:
         "token": None,
         "timeout": 60.0,
         "max_attempts": 5,
-        "keepalive": 60.0,
+        "keepalive": 30.0,
     }
     return Settings(**(values | changed))
 
@@ -45,7 +45,7 @@ def test_arguments_out_of_their_range_are_refused(changed: dict[str, Any], messa
 
 
 def test_the_channel() -> None:
-    options = dict(make(keepalive=30.0).channel_options())
+    options = dict(make().channel_options())
     assert options["grpc.keepalive_time_ms"] == 30_000
     assert options["grpc.max_receive_message_length"] == -1
     assert "grpc.enable_http_proxy" not in options

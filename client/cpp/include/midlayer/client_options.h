@@ -42,8 +42,9 @@ struct ClientOptions {
   absl::Duration timeout = absl::Seconds(60);
   // How often a call that only reads is tried while the server is unavailable, 1 to 5: with 5 over 1.5 s.
   int max_attempts = 5;
-  // Between pings that find out whether an idle connection still is one, 30 s or more. absl::InfiniteDuration(): none.
-  absl::Duration keepalive = absl::Seconds(60);
+  // Between pings that find out whether a silent connection still is one, 30 s or more; an answer may take 20 s. So a
+  // server that hangs is found before a call of the default timeout ends. absl::InfiniteDuration(): none.
+  absl::Duration keepalive = absl::Seconds(30);
   // The largest answer in bytes; a larger one is RESOURCE_EXHAUSTED. 0: no limit.
   int max_answer_bytes = 0;
   // Sent before this library's own name, as gRPC's user agent: "indexer/2.1".

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DEFAULT_TARGET = "127.0.0.1:50051"
 DEFAULT_TIMEOUT = 60.0  # seconds
-DEFAULT_KEEPALIVE = 60.0  # seconds
+DEFAULT_KEEPALIVE = 30.0  # seconds
 DEFAULT_BATCH_SIZE = 32  # texts
 
 
@@ -41,8 +41,8 @@ class Client:
         timeout: The longest that a call may take, in seconds, unless it says otherwise; math.inf: no limit.
         max_attempts: How often a call that only reads is tried while the server is unavailable, 1 to 5: with 5 over
             1.5 s.
-        keepalive: Seconds between pings that find out whether an idle connection still is one, 30 or more; math.inf:
-            no pings.
+        keepalive: Seconds between pings that find out whether a silent connection still is one, 30 or more; an answer
+            may take 20. So a server that hangs is found before a call of the default timeout ends. math.inf: no pings.
     """
 
     def __init__(
