@@ -58,6 +58,27 @@ class Hostile(harness.GrpcCase):
             self.assertNotIn(scene.TOKEN, log + server.errors())
 
 
+class Balanced(harness.GrpcCase):
+    """A balancer of deploy/ keeps from the server what Debian's gRPC does not bound."""
+
+    def check(self, balancer):
+        harness.require(self, balancer)
+        for name in ("rapid_reset", "continuation"):
+            with self.subTest(name), scene.serve(MODELS / "bert", balancer) as (server, front):
+                result = scene.play(name, server, front, 2 * SECONDS)
+                harness.figures(f"{name} behind {balancer}: {result}")
+                self.assertTrue(result["alive"], server.errors())
+                self.assertEqual(result["others"]["failed"], {})
+                before, peak, _ = result["memory_bytes"]
+                self.assertLess((peak - before) / MIB, 128)
+
+    def test_haproxy(self):
+        self.check("haproxy")
+
+    def test_nginx(self):
+        self.check("nginx")
+
+
 class Names(harness.GrpcCase):
     """Names that would lead out of a folder are refused, and nothing outside is read or told."""
 

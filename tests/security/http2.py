@@ -9,6 +9,7 @@ DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 6,
 END_STREAM = ACK = 1
 END_HEADERS = 4
 BOUND = 60  # seconds, which only something broken takes
+ATTACKER = "127.0.0.2"  # an address of its own, as limits by address are to keep others out of it
 
 
 def frame(kind, flags=0, stream=0, payload=b""):
@@ -42,7 +43,7 @@ def call(path, *more, token=None):
 
 def connect(address):
     host, port = address.rsplit(":", 1)
-    return socket.create_connection((host, int(port)), timeout=BOUND)
+    return socket.create_connection((host, int(port)), timeout=BOUND, source_address=(ATTACKER, 0))
 
 
 class Connection:
