@@ -211,8 +211,9 @@ void AddSelectionFlags(CLI::App& app, Flags& flags) {
   group.Add("--selection-scope", flags.selection_scope, "NAME",
             "Keeps the selections of this name apart from others of the same model in the same store.");
   group.Add("--selection-required", flags.selections.required, "true|false",
-            "Whether requests that name no layer are refused (UNAVAILABLE) while the store could not be read since the "
-            "start. false answers them with the last layer, perhaps another than other servers do.");
+            "Whether requests that name no layer are refused (UNAVAILABLE), and health says that this server is not "
+            "ready, while the store could not be read since the start. false answers them with the last layer, perhaps "
+            "another than other servers do.");
   group.Add("--trim-to-selection", flags.trim_to_selection, "true|false",
             "At the start, load no layer above that of the promoted selection, where there is one. Memory and the time "
             "to start fall with it; deeper layers cannot be asked for or scored, and after a deeper selection or none "

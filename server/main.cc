@@ -133,24 +133,20 @@ std::string Metrics(const std::vector<std::shared_ptr<prometheus::Collectable>>&
   return prometheus::TextSerializer().Serialize(families);
 }
 
+HttpAnswer HealthPage(absl::Status health) {
+  if (!TakesConnections()) health = absl::UnavailableError("no new connections are taken");
+  if (health.ok()) return {.body = "ok\n"};
+  return {.status = 503, .body = absl::StrCat(health.message(), "\n")};
+}
+
 std::map<std::string, HttpServer::Page> Pages(const Telemetry& telemetry, std::shared_ptr<GpuMetrics> gpus,
                                               const Server& server, const Facts& facts) {
   std::vector<std::shared_ptr<prometheus::Collectable>> sources = {telemetry.registry(),
                                                                    std::make_shared<ProcessMetrics>()};
   if (gpus != nullptr) sources.push_back(std::move(gpus));
   return {{"/metrics", [sources] { return HttpAnswer{.type = "text/plain; version=0.0.4", .body = Metrics(sources)}; }},
-          {"/healthz",
-           [] {
-             if (TakesConnections()) return HttpAnswer{.body = "ok\n"};
-             return HttpAnswer{.status = 503, .body = "no new connections are taken\n"};
-           }},
-          {"/readyz",
-           [&server] {
-             const absl::Status health =
-                 TakesConnections() ? server.health() : absl::UnavailableError("no new connections are taken");
-             if (health.ok()) return HttpAnswer{.body = "ok\n"};
-             return HttpAnswer{.status = 503, .body = absl::StrCat(health.message(), "\n")};
-           }},
+          {"/healthz", [&server] { return HealthPage(server.health()); }},
+          {"/readyz", [&server] { return HealthPage(server.readiness()); }},
           {"/", [page = StatusPage(facts)] { return HttpAnswer{.type = "text/html; charset=utf-8", .body = page}; }}};
 }
 

@@ -59,6 +59,20 @@ void Selections::Changed(const PromotedSelection::Snapshot& snapshot) {
        .curve = known ? DecidingCurve(snapshot.record, store_->Report(snapshot.record.id)) : std::vector<double>{}});
   if (!snapshot.problem.empty()) spdlog::warn("selection store {}: {}", store_->name(), snapshot.problem);
   if (known) spdlog::info("selection in force: {} (layer {})", snapshot.record.id, snapshot.record.layer);
+  std::lock_guard lock(follower_mutex_);
+  if (follower_) follower_(StoreRefusal(snapshot));
+}
+
+absl::Status Selections::StoreRefusal(const PromotedSelection::Snapshot& snapshot) const {
+  if (!options_.required || snapshot.state != PromotedSelection::State::kNeverKnown) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("layer: expected a number while the selection store ", store_->name(),
+                                             " cannot be read: ", snapshot.problem));
+}
+
+void Selections::Follow(std::function<void(const absl::Status&)> follower) {
+  std::lock_guard lock(follower_mutex_);
+  follower_ = std::move(follower);
+  if (follower_) follower_(StoreRefusal(*promoted_.Current()));
 }
 
 SelectionInForce Selections::InForce() const {
@@ -78,10 +92,7 @@ SelectionInForce Selections::InForce() const {
           "layer: expected a number, for the promoted selection cannot be used here: ", snapshot->problem));
       break;
     case State::kNeverKnown:
-      if (options_.required) {
-        in_force.refusal = absl::UnavailableError(absl::StrCat("layer: expected a number while the selection store ",
-                                                               store_->name(), " cannot be read: ", snapshot->problem));
-      }
+      in_force.refusal = StoreRefusal(*snapshot);
       break;
     case State::kNone:
       if (options_.trimmed) {

@@ -2,7 +2,9 @@
 #ifndef MIDLAYER_SERVER_SERVICE_SELECTIONS_H_
 #define MIDLAYER_SERVER_SERVICE_SELECTIONS_H_
 
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,6 +36,10 @@ class Selections {
              Telemetry* telemetry);
 
   SelectionInForce InForce() const;
+  // Tells `follower` now, and whenever it changes, whether requests that name no layer can be answered as far as the
+  // store goes: UNAVAILABLE while it could not be read since the start and that is required. One at a time; an empty
+  // one ends it, after which it is not called any more. It must not call back.
+  void Follow(std::function<void(const absl::Status&)> follower);
   // Its record; nothing where none can be used.
   std::optional<SelectionRecord> RecordInForce() const;
 
@@ -58,13 +64,16 @@ class Selections {
 
  private:
   void Changed(const PromotedSelection::Snapshot& snapshot);
+  absl::Status StoreRefusal(const PromotedSelection::Snapshot& snapshot) const;
   absl::Status CheckPromotable(const SelectionRecord& record, bool force) const;
 
   const std::unique_ptr<SelectionStore> store_;
   const ModelInfo& model_;
   const Options options_;
   Telemetry& telemetry_;
-  PromotedSelection promoted_;  // last: calls back from the start
+  std::mutex follower_mutex_;
+  std::function<void(const absl::Status&)> follower_;  // guarded by follower_mutex_
+  PromotedSelection promoted_;                         // last: calls back from the start
 };
 
 }  // namespace midlayer

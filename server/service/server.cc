@@ -67,23 +67,42 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options, co
                                                reason.empty() ? "" : ")"));
   }
   server->address_ = absl::StrCat(options.listen.substr(0, options.listen.rfind(':')), ":", port);
-  server->SetHealth(absl::OkStatus());
+  server->followed_ = context.selections;
+  context.selections->Follow([&server = *server](const absl::Status& store_health) {
+    std::lock_guard lock(server.mutex_);
+    server.store_health_ = store_health;
+    server.TellHealth();
+  });
   return server;
+}
+
+Server::~Server() {
+  if (followed_ != nullptr) followed_->Follow({});
 }
 
 absl::Status Server::health() const {
   std::lock_guard lock(mutex_);
-  return HealthNow();
+  return told_health_;
 }
 
-absl::Status Server::HealthNow() const {
+absl::Status Server::readiness() const {
+  std::lock_guard lock(mutex_);
+  return ReadinessNow();
+}
+
+absl::Status Server::WholeNow() const {
   return draining_ ? absl::UnavailableError("the server is shutting down") : told_health_;
 }
 
+absl::Status Server::ReadinessNow() const {
+  const absl::Status whole = WholeNow();
+  return whole.ok() ? store_health_ : whole;
+}
+
 void Server::TellHealth() {
-  const bool serving = HealthNow().ok();
+  const bool serving = ReadinessNow().ok();
   telemetry_.ServingIs(serving);
-  health_.SetServing("", serving);
+  health_.SetServing("", WholeNow().ok());
   for (const char* service : {v1::EmbeddingService::service_full_name(), v1::ScoringService::service_full_name(),
                               v1::SelectionService::service_full_name()}) {
     health_.SetServing(service, serving);

@@ -30,6 +30,8 @@ class Server {
     absl::Duration max_connection_age = absl::InfiniteDuration();
   };
 
+  ~Server();
+
   // UNAVAILABLE where the address cannot be listened on; errors of MakeServerCredentials(). What `context` points to
   // must outlive the server.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const Options& options, const ServiceContext& context);
@@ -37,12 +39,16 @@ class Server {
   // Host and port, the real one where port 0 was asked for.
   const std::string& address() const { return address_; }
 
-  // Health says NOT_SERVING while `health` is not OK, and nothing else changes.
+  // Whether the server can compute: health says NOT_SERVING while `health` is not OK, and nothing else changes.
   void SetHealth(const absl::Status& health);
   // Health says NOT_SERVING from now on; everything else goes on as before.
   void StopBeingHealthy();
-  // OK, or why health says NOT_SERVING. Thread-safe, as the two above.
+  // What was set last: a server that is not OK is to be started again. Thread-safe, as the others here.
   absl::Status health() const;
+  // OK, or why no calls should be sent here: it cannot compute, ends, or could never read the store that tells which
+  // layer requests without one get. By the name of a service, health says the same; by the name "", that of the server
+  // as a whole, it leaves out the last.
+  absl::Status readiness() const;
   // The same, and new calls are refused (UNAVAILABLE), calls under way go on; those that have not ended
   // after `drain` are cancelled. Returns when no call is left. A client that calls again whenever it was answered sees
   // no other code; a call that arrives by itself in the moment in which its connection is told may see CANCELLED.
@@ -52,14 +58,17 @@ class Server {
   explicit Server(const ServiceContext& context)
       : embedding_(context), scoring_(context), selection_(context), telemetry_(*context.telemetry) {}
 
-  // mutex_ is held for both: what was told last is what is so.
-  absl::Status HealthNow() const;
+  // mutex_ is held for these: what was told last is what is so.
+  absl::Status WholeNow() const;
+  absl::Status ReadinessNow() const;
   void TellHealth();
 
   HealthService health_;
   mutable std::mutex mutex_;
-  absl::Status told_health_;  // guarded by mutex_
-  bool draining_ = false;     // guarded by mutex_
+  absl::Status told_health_;   // guarded by mutex_
+  absl::Status store_health_;  // guarded by mutex_
+  bool draining_ = false;      // guarded by mutex_
+  Selections* followed_ = nullptr;
   EmbeddingServiceImpl embedding_;
   ScoringServiceImpl scoring_;
   SelectionServiceImpl selection_;

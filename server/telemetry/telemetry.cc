@@ -135,11 +135,13 @@ Telemetry::Telemetry()
                     .Help("Whether the last reading of the selection store succeeded.")
                     .Register(*registry_)
                     .Add({})),
-      serving_(BuildGauge()
-                   .Name("midlayer_serving")
-                   .Help("Whether health says SERVING: not while the model does not answer, nor once the server ends.")
-                   .Register(*registry_)
-                   .Add({})),
+      serving_(
+          BuildGauge()
+              .Name("midlayer_serving")
+              .Help("Whether health says SERVING: not while the model does not answer, before the selection store was "
+                    "read, and once the server ends.")
+              .Register(*registry_)
+              .Add({})),
       selection_switches_(BuildCounter()
                               .Name("midlayer_selection_switches_total")
                               .Help("How often the selection in force changed.")

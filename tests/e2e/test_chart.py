@@ -135,7 +135,7 @@ CHANGES = [
     ((), "probes.liveness.timeoutSeconds=300", {PROBES[2] + "failureThreshold": 30}),
     ((), ",".join(TLS), {ARGS: "--tls-cert=/etc/midlayer/tls/tls.crt", VOLUME: {"name": "tls", "secret": {"secretName": "embed", "defaultMode": 0o440}},
                          MOUNT: {"name": "tls", "mountPath": "/etc/midlayer/tls", "readOnly": True},
-                         **{probe + "grpc": None for probe in PROBES}, **{probe + "httpGet": {"path": "/readyz", "port": "http"} for probe in PROBES},
+                         **{probe + "grpc": None for probe in PROBES}, **{probe + "httpGet": {"path": path, "port": "http"} for probe, path in zip(PROBES, ("/healthz", "/readyz", "/healthz"))},
                          SERVICE + "spec.ports[grpc].appProtocol": None, HEADLESS + "spec.ports[grpc].appProtocol": None, **TEST_TLS}),
     (TLS, "tls.secretName=other", {VOLUME + "[tls].secret.secretName": "other", TEST + "volumes[tls].secret.secretName": "other"}),
     (TLS, "tls.clientCaSecret.name=c,tls.clientCaSecret.key=k", {ARGS: "--tls-client-ca=/etc/midlayer/client-ca/k", VOLUME: ALL, MOUNT: ALL}),

@@ -13,6 +13,7 @@ import time
 
 import harness
 from harness import Server, client, eventually, grpcurl, require
+from test_http import get
 
 WORDS = "the layer model small server vector text token last middle reads weights".split()
 SEEN_BY_OTHERS = 2.5  # seconds: one poll of 1 s and one reading, which takes 1 s at most, and room for a busy machine
@@ -241,12 +242,17 @@ class Redis(ScoringCase):
         late = self.serve(*self.flags)
         self.assertIsNone(self.selection_of(late))
         self.assertEqual(self.embed(late, "--layer=1")["layer"], 1)
+        self.assertEqual(get(late, "/healthz")[0], 200)
+        status, _, reason = get(late, "/readyz")
+        self.assertEqual(status, 503)
+        self.assertRegex(reason, r"the selection store redis://127\.0\.0\.1:\d+/0 cannot be read")
         self.assertNotEqual(self.selections(a, "list").returncode, 0)
         # And is found again.
         self.redis = self.start_redis()
         for server in (a, b, late):
             self.assertTrue(eventually(lambda: self.selection_of(server) == first))
             self.assertTrue(eventually(lambda: server.metric("midlayer_selection_store_up") == 1))
+            self.assertEqual(get(server, "/readyz")[0], 200)
 
     def test_no_answer_has_the_old_id_after_the_documented_bound(self):
         a, b = self.serve(*self.flags), self.serve(*self.flags)

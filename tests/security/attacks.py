@@ -97,7 +97,7 @@ def empty_data(target, seconds):
 
 
 def compressed(target, seconds, size=256 * MIB):
-    """Messages of a quarter of a MiB that are `size` once they are inflated."""
+    """Messages of a quarter of a MiB that are a thousand times as much once they are inflated."""
     deflate = zlib.compressobj(9, zlib.DEFLATED, 31)
     message = deflate.compress(b"\x0a" + varint(size)) + b"".join(deflate.compress(b"a" * MIB) for _ in range(size // MIB)) + deflate.flush()
     message = b"\1" + len(message).to_bytes(4, "big") + message
@@ -125,11 +125,13 @@ def many(target, seconds, count, greeting, drip=b""):
     """`count` connections that send `greeting`, and then `drip` byte by byte, one round a second. How many were ended by the server."""
     end = time.monotonic() + seconds
     with contextlib.ExitStack() as stack:
-        connections = [stack.enter_context(connect(target)) for _ in range(count)]
-        ended = set()
-        for connection in connections:
-            connection.sendall(greeting)
-            connection.setblocking(False)
+        connections, ended = [], set()
+        for _ in range(count):
+            with contextlib.suppress(ConnectionError):
+                connection = stack.enter_context(connect(target))
+                connections.append(connection)
+                connection.sendall(greeting)
+                connection.setblocking(False)
         for number in range(int(seconds)):
             time.sleep(max(0, min(1, end - time.monotonic())))
             for connection in connections:
@@ -141,7 +143,8 @@ def many(target, seconds, count, greeting, drip=b""):
                             ended.add(connection)
                     except ConnectionError:
                         ended.add(connection)
-        return {"sent": count, "unit": "connections", "refused": [f"{len(ended)} ended"] if ended else []}
+        refused = count - len(connections) + len(ended)
+        return {"sent": count, "unit": "connections", "refused": [f"{refused:,} ended"] if refused else []}
 
 
 def idle(target, seconds, count=10_000):
@@ -170,7 +173,7 @@ def slow_handshake(target, seconds, count=1000):
 
 
 def slow_http(target, seconds, count=200):
-    """A request of HTTP/1.1 byte by byte; `target` is the port of metrics and probes."""
+    """Requests of HTTP/1.1 to the port of metrics and probes, byte by byte."""
     return many(target, seconds, count, b"GET /metrics HTTP/1.1\r\n", b"X: " + b"a" * 1000)
 
 

@@ -96,6 +96,18 @@ grpc::health::v1::HealthCheckResponse::ServingStatus HealthOf(const LiveServer& 
   return response.status();
 }
 
+TEST(ServerTest, WhoCouldNeverReadItsStoreIsAliveAndNotReady) {
+  using Response = grpc::health::v1::HealthCheckResponse;
+  const std::string nowhere = "redis://127.0.0.1:1/0";
+  LiveServer required({.selection_store = nowhere});
+  EXPECT_EQ(HealthOf(required, ""), Response::SERVING);
+  EXPECT_EQ(HealthOf(required, "midlayer.v1.EmbeddingService"), Response::NOT_SERVING);
+  EXPECT_EQ(required.Metric("midlayer_serving"), 0);
+  LiveServer optional({.selection_store = nowhere, .selections = {.required = false}});
+  EXPECT_EQ(HealthOf(optional, "midlayer.v1.EmbeddingService"), Response::SERVING);
+  EXPECT_EQ(optional.Metric("midlayer_serving"), 1);
+}
+
 TEST(ServerTest, HealthIsToldOverallAndByService) {
   using Response = grpc::health::v1::HealthCheckResponse;
   LiveServer live;

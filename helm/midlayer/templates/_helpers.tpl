@@ -77,8 +77,21 @@ seccompProfile:
   type: RuntimeDefault
 {{- end }}
 
-{{/* Asks the server's health: by gRPC, and by HTTP where gRPC wants TLS, which Kubernetes' probes cannot. */}}
-{{- define "midlayer.probe" -}}
+{{/* Asks whether the server can compute: by gRPC, and by HTTP where gRPC wants TLS, which Kubernetes' probes cannot. */}}
+{{- define "midlayer.aliveProbe" -}}
+{{- if .Values.tls.enabled -}}
+httpGet:
+  path: /healthz
+  port: http
+{{- else -}}
+grpc:
+  port: 50051
+{{- end }}
+timeoutSeconds: 5
+{{- end }}
+
+{{/* Asks whether it should be sent calls: not while it ends, and not before it has read the store of selections. */}}
+{{- define "midlayer.readyProbe" -}}
 {{- if .Values.tls.enabled -}}
 httpGet:
   path: /readyz
@@ -86,6 +99,7 @@ httpGet:
 {{- else -}}
 grpc:
   port: 50051
+  service: midlayer.v1.EmbeddingService
 {{- end }}
 timeoutSeconds: 5
 {{- end }}
