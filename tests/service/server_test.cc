@@ -108,6 +108,23 @@ TEST(ServerTest, WhoCouldNeverReadItsStoreIsAliveAndNotReady) {
   EXPECT_EQ(optional.Metric("midlayer_serving"), 1);
 }
 
+TEST(ServerTest, WhoCannotComputeIsNeitherAliveNorReadyAndWhoEndsIsAlive) {
+  using Response = grpc::health::v1::HealthCheckResponse;
+  LiveServer live;
+  const absl::Status lost = absl::InternalError("the device is lost");
+  live.server().SetHealth(lost);
+  EXPECT_EQ(live.server().health(), lost);
+  EXPECT_EQ(live.server().readiness(), lost);
+  EXPECT_EQ(HealthOf(live, ""), Response::NOT_SERVING);
+  EXPECT_EQ(HealthOf(live, "midlayer.v1.EmbeddingService"), Response::NOT_SERVING);
+  live.server().SetHealth(absl::OkStatus());
+  EXPECT_EQ(HealthOf(live, "midlayer.v1.EmbeddingService"), Response::SERVING);
+  live.server().StopBeingHealthy();
+  EXPECT_TRUE(live.server().health().ok());
+  EXPECT_FALSE(live.server().readiness().ok());
+  EXPECT_EQ(HealthOf(live, ""), Response::NOT_SERVING);
+}
+
 TEST(ServerTest, HealthIsToldOverallAndByService) {
   using Response = grpc::health::v1::HealthCheckResponse;
   LiveServer live;
