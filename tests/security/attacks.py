@@ -14,7 +14,7 @@ import sys
 import time
 import zlib
 
-from http2 import (BOUND, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, Connection, call, connect,
+from http2 import (CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, Connection, call, connect,
                    field, frame, integer)
 
 EMBED = "/midlayer.v1.EmbeddingService/Embed"
