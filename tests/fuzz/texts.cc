@@ -48,7 +48,8 @@ void CheckText(const SourceText& text, const std::string& line, bool json) {
   }
   fuzz::RequireError(text.status, {absl::StatusCode::kInvalidArgument},
                      json
-                         ? "^(not UTF-8, at byte|not JSON, at byte|expected a JSON object|no member|\"text\": expected)"
+                         ? "^(not UTF-8, at byte|not JSON, at byte|a number that is too large|nested deeper than \\d+$|"
+                           "expected a JSON object|no member|\"text\": expected)"
                          : "^not UTF-8, at byte \\d+$");
   Require(text.text.empty() && (json || !IsUtf8(line, nullptr)), "an error where there is cause");
 }
