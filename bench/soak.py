@@ -59,6 +59,7 @@ class Soak:
         self.largest = 0.0
         self.wrong: list[str] = []
         self.score_ends: Counter[str] = Counter()
+        self.score_errors: Counter[str] = Counter()
 
     def call(self, method: str, response: type):
         """The method with requests that are bytes already, on one of the connections."""
@@ -164,6 +165,8 @@ class Soak:
                 self.score_ends["report" if last.HasField("report") else "no report"] += 1
             except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
                 self.score_ends[error.code().name if isinstance(error, grpc.aio.AioRpcError) else "CANCELLED"] += 1
+                if isinstance(error, grpc.aio.AioRpcError) and error.code() is not grpc.StatusCode.CANCELLED:
+                    self.score_errors[error.details()] += 1
 
     async def load(self, rate: float, until: float) -> None:
         """Requests at random times, `rate` a second."""
@@ -250,7 +253,7 @@ def main() -> None:
         or sum(soak.ends.values()) != soak.begun
         or soak.score_ends.keys() - {"report", "CANCELLED"}
     ):
-        sys.exit(f"not as it should be: {unexpected} {soak.wrong[:5]}")
+        sys.exit(f"not as it should be: {unexpected} {soak.wrong[:5]} {soak.score_errors.most_common(5)}")
 
 
 if __name__ == "__main__":
