@@ -169,7 +169,8 @@ RopeSpec ReadRope(ConfigReader& config, ArchSpec& spec, const RopeDefaults& defa
   if (!(found.theta > 1)) rope.Fail("rope_theta", "a number above 1", absl::StrCat(found.theta));
   ReadScaling(rope, spec.positions, found);
   if (found.scaling != RopeScaling::kNone) {
-    spec.positions = std::max(spec.positions, static_cast<int>(std::min(1e9, found.original_positions * found.factor)));
+    const double reached = std::clamp(found.original_positions * found.factor, 0.0, 1e9);
+    spec.positions = std::max(spec.positions, static_cast<int>(reached));
   }
   config.Adopt(rope.status());
   return found;

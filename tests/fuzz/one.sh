@@ -12,7 +12,7 @@ export ASAN_SYMBOLIZER_PATH=${ASAN_SYMBOLIZER_PATH:-/usr/bin/llvm-symbolizer-19}
 
 # run OPTION…
 run() {
-  "$fuzzer" -max_len="$max_length" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=256 -artifact_prefix="$found/" \
+  "$fuzzer" -max_len="$max_length" -verbosity=0 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=256 -artifact_prefix="$found/" \
     -print_final_stats=1 "$@" && return
   printf 'To see it again: %s FILE, with the file of the "Test unit" above\n' "$fuzzer"
   exit 1

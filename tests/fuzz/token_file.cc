@@ -18,19 +18,27 @@ std::vector<std::string> LongWords(std::string_view text) {
   return words;
 }
 
-void CheckTable(const TokenTable& table, std::string_view text) {
-  size_t callers = 0;
+// The words of the lines that name a caller, by token.
+std::map<std::string, std::vector<std::string>> LinesByToken(std::string_view text) {
+  std::map<std::string, std::vector<std::string>> lines;
   for (const absl::string_view line : absl::StrSplit(ToAbsl(text), '\n')) {
     const std::vector<std::string> words = absl::StrSplit(line, absl::ByAnyChar(kBlanks), absl::SkipEmpty());
-    if (words.empty() || words[0][0] == '#') continue;
-    const Caller* caller = table.Find(words.at(1));
+    if (!words.empty() && words[0][0] != '#') lines.emplace(words.at(1), words);
+  }
+  return lines;
+}
+
+void CheckTable(const TokenTable& table, std::string_view text) {
+  const std::map<std::string, std::vector<std::string>> lines = LinesByToken(text);
+  fuzz::Require(!lines.empty() && table.Find("") == nullptr, "a caller, and none without a token");
+  for (const auto& [token, words] : lines) {
+    const Caller* caller = table.Find(token);
     fuzz::Require(caller != nullptr && caller->name == words[0], "a token finds the name on its line");
     fuzz::Require(caller->admin == (words.size() == 3), "an administrator is who the line says is one");
-    fuzz::Require(table.Find(words[1] + "x") == nullptr && table.Find(words[1].substr(1)) == nullptr,
-                  "no other token finds anyone");
-    ++callers;
+    for (const std::string& other : {token + "x", token.substr(1)}) {
+      fuzz::Require(lines.contains(other) || table.Find(other) == nullptr, "no other token finds anyone");
+    }
   }
-  fuzz::Require(callers > 0 && table.Find("") == nullptr, "a caller, and none without a token");
 }
 
 void Check(std::string_view text) {

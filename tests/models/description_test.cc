@@ -337,6 +337,8 @@ TEST(DescribeModelTest, BadModels) {
       {"mamba", "config.json", R"({"expand": -1})", "expand: expected a factor"},
       {"llama_linear", "config.json", R"({"rope_parameters": {"factor": 0.5}})",
        "factor: expected a number of at least 1, found 0.5"},
+      {"llama_linear", "config.json", R"({"rope_parameters": {"factor": -2147483649}})",
+       "factor: expected a number of at least 1"},
       {"llama3", "config.json", R"({"rope_parameters": {"high_freq_factor": 1}})",
        "high_freq_factor: expected more than low_freq_factor, found 1"},
       {"llama_yarn", "config.json", R"({"rope_parameters": {"beta_slow": 0}})",

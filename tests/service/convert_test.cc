@@ -10,6 +10,7 @@
 #include "gtest/gtest.h"
 #include "server/base/utf8.h"
 #include "server/base/version.h"
+#include "tests/service/tiny_model.h"
 
 namespace midlayer {
 namespace {
@@ -18,29 +19,13 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-// 6 layers of width 32, Dense modules to 16, prompts.
-ModelInfo Model() {
-  ModelInfo model;
-  model.description.name = "tiny";
-  model.description.arch.model_type = "bert";
-  model.description.arch.layers = 6;
-  model.description.arch.hidden = 32;
-  model.description.max_tokens = 64;
+// With Dense modules and prompts.
+ModelInfo Model(int max_layer = 6) {
+  ModelInfo model = TinyModel(max_layer);
+  AddDenseAndPrompts(model);
   model.description.default_pooling = Pooling::kCls;
-  model.description.prompts = {{"passage", "passage: "}, {"query", "query: "}};
-  model.max_layer = 6;
-  model.dense_features = 16;
-  for (int layer = 0; layer <= 6; ++layer) model.fingerprints.push_back(absl::StrCat("f", layer));
   model.dtype = "float32";
   model.device = "cpu";
-  return model;
-}
-
-// The same, with 4 of its 6 layers loaded.
-ModelInfo CutModel() {
-  ModelInfo model = Model();
-  model.max_layer = 4;
-  model.fingerprints.resize(5);
   return model;
 }
 
@@ -99,14 +84,14 @@ TEST(ToTaskTest, GoodOutputs) {
       // Defaults: the last loaded layer, the model's pooling; its Dense modules where the model ends naturally.
       {"", Model(), {{.layers = {6}, .pooling = cls, .dense = true, .source = LayerSource::kDefault}}},
       {"", PlainModel(), {{.layers = {6}, .pooling = cls, .source = LayerSource::kDefault}}},
-      {"", CutModel(), {{.layers = {4}, .pooling = cls, .source = LayerSource::kDefault}}},
+      {"", Model(/*max_layer=*/4), {{.layers = {4}, .pooling = cls, .source = LayerSource::kDefault}}},
       // The short form.
       {"layer: 0", Model(), {{.layers = {0}, .pooling = cls}}},
       {"layer: 6", Model(), {{.layers = {6}, .pooling = cls, .dense = true}}},
       {"layer: -1", Model(), {{.layers = {6}, .pooling = cls, .dense = true}}},
       {"layer: -7", Model(), {{.layers = {0}, .pooling = cls}}},
-      {"layer: -3", CutModel(), {{.layers = {4}, .pooling = cls}}},
-      {"layer: 4", CutModel(), {{.layers = {4}, .pooling = cls}}},
+      {"layer: -3", Model(/*max_layer=*/4), {{.layers = {4}, .pooling = cls}}},
+      {"layer: 4", Model(/*max_layer=*/4), {{.layers = {4}, .pooling = cls}}},
       {"layer: 6 pooling: POOLING_CLS state: STATE_RAW", Model(), {{.layers = {6}, .pooling = cls, .dense = true}}},
       {"layer: 6 pooling: POOLING_MEAN", Model(), {{.layers = {6}, .pooling = Pooling::kMean}}},
       {"pooling: POOLING_LAST", Model(), {{.layers = {6}, .pooling = Pooling::kLast, .source = LayerSource::kDefault}}},
@@ -215,7 +200,7 @@ TEST(ToTaskTest, FingerprintsAreComparedAtTheDeepestLayer) {
   EXPECT_TRUE(Convert("texts: 'a' layer: 2 expected_model_fingerprint: 'f2'").ok());
   EXPECT_TRUE(
       Convert("texts: 'a' outputs { layers: [5, 1] } outputs { layers: 2 } expected_model_fingerprint: 'f5'").ok());
-  EXPECT_TRUE(Convert("texts: 'a' expected_model_fingerprint: 'f4'", CutModel()).ok());
+  EXPECT_TRUE(Convert("texts: 'a' expected_model_fingerprint: 'f4'", Model(/*max_layer=*/4)).ok());
 }
 
 TEST(ToTaskTest, BadRequests) {
@@ -243,11 +228,11 @@ TEST(ToTaskTest, BadRequests) {
       {"texts: 'a' layer: -8", Model(), invalid, "layer: expected 0 to 6 or -7 to -1, found -8"},
       {"texts: 'a' layer: 2147483647", Model(), invalid, "found 2147483647"},
       {"texts: 'a' layer: -2147483648", Model(), invalid, "found -2147483648"},
-      {"texts: 'a' layer: 5", CutModel(), invalid,
+      {"texts: 'a' layer: 5", Model(/*max_layer=*/4), invalid,
        "layer: expected 0 to 4 or -7 to -3 (of 6 layers only these are loaded: --max-layer or --trim-to-selection), "
        "found 5"},
-      {"texts: 'a' layer: -1", CutModel(), invalid, "layer: expected 0 to 4 or -7 to -3"},
-      {"texts: 'a' layer: -2", CutModel(), invalid, "found -2"},
+      {"texts: 'a' layer: -1", Model(/*max_layer=*/4), invalid, "layer: expected 0 to 4 or -7 to -3"},
+      {"texts: 'a' layer: -2", Model(/*max_layer=*/4), invalid, "found -2"},
       {"texts: 'a' outputs {} outputs { layers: [0, 7] }", Model(), invalid, "outputs[1].layers: expected 0 to 6"},
       {absl::StrCat("texts: 'a' outputs { ", layers257, "}"), Model(), invalid,
        "outputs[0].layers: expected at most 256, found 257"},
@@ -435,7 +420,7 @@ TEST(ToResponseTest, EverythingIsFilledIn) {
 // Field by field: under ThreadSanitizer protobuf's headers lay maps out otherwise than Debian's library, so nothing
 // here may reflect on this message.
 TEST(DescribeForWireTest, ModelAndLimits) {
-  ModelInfo model = CutModel();
+  ModelInfo model = Model(/*max_layer=*/4);
   model.description.default_prompt_name = "query";
   const v1::GetModelResponse response = DescribeForWire(model, kLimits);
   EXPECT_EQ(response.name(), "tiny");
