@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import signal
 import threading
 import time
@@ -230,6 +231,15 @@ async def test_a_full_server() -> None:
                 while True:
                     await client.embed(["x"])
             assert (await anext(results)).first == 256
+
+
+async def test_an_early_refusal_is_told_whatever_is_being_sent() -> None:
+    """grpc.aio tells INTERNAL, most times, where a message cannot be sent after the server's answer came."""
+    with Server("bert", "--max-score-examples", "100") as server:
+        async with AsyncClient(server.address) as client:
+            for _ in range(20):
+                with pytest.raises(ResourceExhausted, match="^examples: expected at most 100"):
+                    await client.score_layers(f"text {place}" for place in itertools.count())
 
 
 async def test_two_servers_take_turns(own: tuple[Server, AsyncClient]) -> None:

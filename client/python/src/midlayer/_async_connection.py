@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Generic, TypeVar, cast
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, Generic, TypeVar, cast
 
 import grpc
 import grpc.aio
@@ -18,6 +18,16 @@ from midlayer.tls import make_credentials
 
 Sent = TypeVar("Sent", bound=Message)
 Received = TypeVar("Received", bound=Message)
+T = TypeVar("T")
+
+
+def _now(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that has nothing to wait for."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return cast("T", done.value)
+    raise AssertionError("the coroutine waits")
 
 
 class AsyncConnection:
@@ -74,18 +84,21 @@ class AsyncDuplex(Generic[Sent, Received]):
         self._settings = settings
         self._timeout = timeout
         self._outgoing: asyncio.Queue[Sent | None] = asyncio.Queue(capacity)  # None: no more
-        self._is_over = False
+        self._end: tuple[StatusCode, str | None] | None = None  # how the call ended; None: it has not
         stub = channel.stream_stream(method.path, method.request.SerializeToString, method.response.FromString)
         self._call = stub(self._requests(), metadata=settings.metadata())
-        self._call.add_done_callback(self._release_sender)
+        self._call.add_done_callback(self._ended)
 
     async def _requests(self) -> AsyncIterator[Sent]:
         while (message := await self._outgoing.get()) is not None:
             yield message
 
-    def _release_sender(self, _: object) -> None:
-        """Ends gRPC's wait for another message, and send()'s wait for room."""
-        self._is_over = True
+    def _ended(self, _: object) -> None:
+        """Keeps the status, which gRPC loses where a message cannot be sent after it came (grpc/grpc#36066).
+
+        Ends gRPC's wait for another message, and send()'s wait for room.
+        """
+        self._end = _now(self._call.code()), _now(self._call.details())
         while not self._outgoing.empty():
             self._outgoing.get_nowait()
         self._outgoing.put_nowait(None)
@@ -96,7 +109,7 @@ class AsyncDuplex(Generic[Sent, Received]):
 
     async def send(self, message: Sent | None) -> bool:
         """Whether the call still takes messages. None: there are no more. DeadlineExceeded where there is no room."""
-        if self._is_over:
+        if self._end is not None:
             return False
         try:
             await asyncio.wait_for(self._outgoing.put(message), self._timeout)
@@ -111,7 +124,8 @@ class AsyncDuplex(Generic[Sent, Received]):
         except asyncio.TimeoutError:
             raise self._too_late() from None
         except grpc.RpcError as error:
-            raise self._settings.describe(error.code(), error.details(), self._timeout) from error
+            code, details = self._end or (error.code(), error.details())
+            raise self._settings.describe(code, details, self._timeout) from error
         return None if answer is grpc.aio.EOF else cast("Received", answer)
 
     def _too_late(self) -> MidlayerError:
