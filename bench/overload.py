@@ -5,27 +5,49 @@
     bench/overload.py
 
 A closed loop finds the peak; then open loops ask for a multiple of it, each beside a closed loop in the same round, so that whatever else the machine does meets both.
-The load generator runs on the same processors: what it takes for requests that are refused is missing from the goodput.
+The load generator runs on the same processors. What each takes of them is told: processor time of the server for an answer, and the load generator's part of the machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
 import statistics
 import subprocess
 from pathlib import Path
 
 from server import ROOT, Server
 
+WARMUP_SECONDS = 1
+
 
 def bench(target: str, args: argparse.Namespace, *flags: str) -> dict:
-    command = [args.binaries / "midlayer", "bench", "--target", target, "--layer", str(args.layer), "--words", str(args.words), "--connections", "8", "--warmup", "1",
+    command = [args.binaries / "midlayer", "bench", "--target", target, "--layer", str(args.layer), "--words", str(args.words), "--connections", "8", "--warmup", str(WARMUP_SECONDS),
                "--duration", str(args.seconds), "--output", "json", *flags]  # fmt: skip
     out = subprocess.run(command, capture_output=True, text=True)
     if not out.stdout:
         raise SystemExit(out.stderr)
     return json.loads(out.stdout)
+
+
+def processor_seconds(pid: int) -> float:
+    """Of the process so far, by user and kernel."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(server: Server, args: argparse.Namespace, *flags: str) -> dict:
+    """What `midlayer bench` tells, and beside it the processor time it took: the server's for an answer, and its own as a part of the machine. Its warm-up is a
+    part of both, with as many answers a second."""
+    before, own = processor_seconds(server.process.pid), resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = bench(server.target, args, *flags)
+    after, own_after = processor_seconds(server.process.pid), resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = args.seconds + WARMUP_SECONDS
+    result["server_ms_per_answer"] = 1e3 * (after - before) / (result["all"]["requests_per_second"] * seconds)
+    result["generator"] = (own_after.ru_utime + own_after.ru_stime - own.ru_utime - own.ru_stime) / (seconds * os.cpu_count())
+    return result
 
 
 def refused(result: dict) -> dict:
@@ -44,6 +66,7 @@ def main() -> None:
     parser.add_argument("--waiting", type=int, default=64, help="--max-waiting-texts of the server (default 64)")
     parser.add_argument("--seconds", type=float, default=10, help="of each measurement (default 10)")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--concurrency", type=int, default=32, help="of the closed loop (default 32)")
     parser.add_argument("--times", type=float, nargs="+", default=[1.5, 3], help="loads, as multiples of the peak (default 1.5 3)")
     args = parser.parse_args()
 
@@ -52,24 +75,29 @@ def main() -> None:
     try:
         for _ in range(args.rounds):
             for times in args.times:
-                peak = bench(server.target, args, "--concurrency", "32")["all"]["requests_per_second"]
-                result = bench(server.target, args, "--rate", str(times * peak), "--concurrency", str(args.waiting + 64))
+                closed = measure(server, args, "--concurrency", str(args.concurrency))
+                peak = closed["all"]["requests_per_second"]
+                result = measure(server, args, "--rate", str(times * peak), "--concurrency", str(args.waiting + 64))
                 no, yes = refused(result), result["all"]
                 rows[times].append({
                     "peak": peak, "goodput": yes["requests_per_second"] / peak, "bound_ms": 1e3 * args.waiting / yes["requests_per_second"],
                     "p50_ms": 1e3 * yes["latency_seconds"]["percentiles"]["p50"], "p99_ms": 1e3 * yes["latency_seconds"]["percentiles"]["p99"],
                     "refused_share": no["count"] / (no["count"] + yes["requests"]), "refused_p50_ms": 1e3 * no["latency_seconds"]["percentiles"]["p50"],
-                    "refused_p99_ms": 1e3 * no["latency_seconds"]["percentiles"]["p99"]})  # fmt: skip
+                    "refused_p99_ms": 1e3 * no["latency_seconds"]["percentiles"]["p99"],
+                    "peak_server_ms": closed["server_ms_per_answer"], "server_ms": result["server_ms_per_answer"],
+                    "peak_generator": closed["generator"], "generator": result["generator"]})  # fmt: skip
                 print(f"{times} x {peak:.0f}/s: " + ", ".join(f"{name} {value:.3g}" for name, value in rows[times][-1].items()), flush=True)
     finally:
         server.stop()
     print(
-        "\n| load | goodput to peak | accepted p50 / p99, ms | queue limit / goodput, ms | refused | refused in p50 / p99, ms |\n|---:|---:|---:|---:|---:|---:|"
+        "\n| load | goodput to peak | accepted p50 / p99, ms | queue limit / goodput, ms | refused | refused in p50 / p99, ms "
+        "| server's processor ms an answer: peak, load | load generator's part: peak, load |\n|---:|---:|---:|---:|---:|---:|---:|---:|"
     )
     for times, rounds in rows.items():
         m = {name: statistics.median(r[name] for r in rounds) for name in rounds[0]}
         print(f"| {times:g} x {m['peak']:.0f}/s | {100 * m['goodput']:.0f} % | {m['p50_ms']:.0f} / {m['p99_ms']:.0f} | {m['bound_ms']:.0f} | "
-              f"{100 * m['refused_share']:.0f} % | {m['refused_p50_ms']:.1f} / {m['refused_p99_ms']:.1f} |")  # fmt: skip
+              f"{100 * m['refused_share']:.0f} % | {m['refused_p50_ms']:.1f} / {m['refused_p99_ms']:.1f} "
+              f"| {m['peak_server_ms']:.1f}, {m['server_ms']:.1f} | {100 * m['peak_generator']:.0f} %, {100 * m['generator']:.0f} % |")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -240,7 +240,7 @@ case "${1:-}" in
     install_go_tool "$helm"
     install_go_tool github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
     fetch_programs prometheus /usr/bin/promtool /usr/bin/prometheus
-    fetch_programs haproxy /usr/sbin/haproxy  # with the two lib… of test_packages
+    fetch_programs haproxy /usr/sbin/haproxy  # its libraries that Debian 12 has not: liblua5.3-0, libopentracing-c-wrapper0
     fetch_programs nginx /usr/sbin/nginx
     set_up_redis_server
     set_up_venv .deps/venv tests/e2e/requirements.txt

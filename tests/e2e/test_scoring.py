@@ -6,7 +6,6 @@ import json
 import pathlib
 import signal
 import socket
-import subprocess
 import tempfile
 import threading
 import time
@@ -201,20 +200,8 @@ class FileStore(ScoringCase):
 
 class Redis(ScoringCase):
     def start_redis(self):
-        process = subprocess.Popen(
-            [require(self, "redis-server"), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory),
-             "--appendonly", "yes", "--appendfsync", "always", "--save", ""], stdout=subprocess.DEVNULL)
+        process = harness.start_redis(require(self, "redis-server"), self.port, self.directory)
         self.addCleanup(lambda: (process.kill(), process.wait()))
-
-        def answers():
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                    connection.sendall(b"PING\r\n")
-                    return connection.recv(16).startswith(b"+PONG")
-            except OSError:
-                return False
-
-        self.assertTrue(eventually(answers))
         return process
 
     def setUp(self):

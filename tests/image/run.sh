@@ -112,6 +112,13 @@ missing() {
   "${engine[@]}" run --rm --network none "${run_flags[@]}" --entrypoint bash "$image" -c \
     'find /usr/local/bin /usr/local/lib/midlayer -type f \( -name "*.so*" -o -perm -1 \) -exec ldd {} + | grep "not found" | sort -u' || true
 }
+# The Debian packages in the image that its bill of materials does not name.
+unnamed_packages() {
+  "${engine[@]}" run --rm --network none "${run_flags[@]}" --entrypoint bash "$image" -c \
+    'for name in $(dpkg-query --show --showformat "\${Package} "); do
+       grep -qF "\"name\": \"$name\"" /usr/share/doc/midlayer/sbom.cdx.json || echo "$name"
+     done'
+}
 stopped_cleanly() {
   local start=$SECONDS code
   "${engine[@]}" stop --time $((drain_timeout + 20)) "$server" >/dev/null
@@ -162,6 +169,7 @@ else
   check "no library is missing" equal '' missing
   set --
 fi
+check "the bill of materials names every Debian package" equal '' unnamed_packages
 
 "${engine[@]}" volume create "$volume" >/dev/null
 check "starts: read-only root, no capabilities, no privileges, $memory, no network" start "$@"
