@@ -21,9 +21,9 @@ class Server:
     metrics_url: str
 
     @staticmethod
-    def start(binary: Path, arguments: list[str], environment: dict[str, str] | None = None) -> Server:
+    def start(binary: Path, arguments: list[str], environment: dict[str, str] | None = None, store: str = "memory") -> Server:
         process = subprocess.Popen(
-            [binary, "--selection-store", "memory", *arguments, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"],
+            [binary, "--selection-store", store, *arguments, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"],
             stdout=subprocess.PIPE,
             text=True,
             env=environment,

@@ -238,7 +238,7 @@ def main() -> None:
     args = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as store:
-        server = Server.start(args.binaries / "midlayer-server", ["--model", str(args.model), "--selection-store", f"file:{store}"])
+        server = Server.start(args.binaries / "midlayer-server", ["--model", str(args.model)], store=f"file:{store}")
         try:
             soak, memory, capacity = asyncio.run(run(server, args))
             crashed = server.process.poll()

@@ -22,6 +22,7 @@ from midlayer import (
     NotFound,
     ResourceExhausted,
     Unavailable,
+    _settings,
 )
 from tests.fake_server import FakeServer
 from tests.harness import LONG_TEXT, SLOW, TOLERANCE, Server, eventually, free_port
@@ -154,6 +155,17 @@ def test_a_call_under_way_is_tried_again_on_another_server(own: Server) -> None:
 def _both_answer(client: Client, *servers: Server) -> bool:
     client.embed(["x"])
     return all(server.requests("Embed") > 0 for server in servers)
+
+
+def test_a_server_that_hangs_is_left_for_another_long_before_the_deadline(
+    own: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_settings, "_KEEPALIVE_TIMEOUT_SECONDS", 1.0)
+    with Server() as other, Client(f"ipv4:{own.address},{other.address}") as client:
+        eventually(lambda: _both_answer(client, own, other))
+        own.stop()
+        for text in TEXTS[:8]:
+            assert len(client.embed([text], timeout=20)) == 1
 
 
 def test_two_servers_take_turns(own: Server) -> None:

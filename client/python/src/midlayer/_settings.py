@@ -77,6 +77,8 @@ class Settings:
             options += [
                 ("grpc.keepalive_time_ms", round(self.keepalive * 1000)),
                 ("grpc.keepalive_timeout_ms", round(_KEEPALIVE_TIMEOUT_SECONDS * 1000)),
+                # A ping by which gRPC measures the connection stands in for keepalive's: for 60 s otherwise.
+                ("grpc.http2.ping_timeout_ms", round(_KEEPALIVE_TIMEOUT_SECONDS * 1000)),
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.max_pings_without_data", 0),
             ]
