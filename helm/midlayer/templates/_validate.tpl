@@ -14,6 +14,11 @@
 {{- if and $several (has $store (list "file" "memory")) }}
 {{- fail (printf "selections.store: expected redis or none for more than one replica, found %s: replicas that share no store answer with different layers once one of them promotes a selection" $store) }}
 {{- end }}
+{{- with .Values.selections.redis }}
+{{- if and .user (not .passwordSecret.name) }}
+{{- fail (printf "selections.redis.passwordSecret.name: expected a secret with the password of user %s, found none" .user) }}
+{{- end }}
+{{- end }}
 {{- if and .Values.gpu.enabled .Values.autoscaling.enabled (eq .Values.autoscaling.metric "cpu") }}
 {{- fail "autoscaling.metric: expected queueWait where gpu.enabled, found cpu: a busy GPU keeps no CPU busy" }}
 {{- end }}
