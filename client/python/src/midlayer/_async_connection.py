@@ -94,7 +94,7 @@ class AsyncDuplex(Generic[Sent, Received]):
             yield message
 
     def _ended(self, _: object) -> None:
-        """Keeps the status, which gRPC loses where a message cannot be sent after it came (grpc/grpc#36066).
+        """Keeps the status, which gRPC replaces where a message cannot be sent after it came (grpc/grpc#36066).
 
         Ends gRPC's wait for another message, and send()'s wait for room.
         """
@@ -124,9 +124,14 @@ class AsyncDuplex(Generic[Sent, Received]):
         except asyncio.TimeoutError:
             raise self._too_late() from None
         except grpc.RpcError as error:
-            code, details = self._end or (error.code(), error.details())
-            raise self._settings.describe(code, details, self._timeout) from error
+            raise self._settings.describe(*self._told(error), self._timeout) from error
         return None if answer is grpc.aio.EOF else cast("Received", answer)
+
+    def _told(self, error: grpc.RpcError) -> tuple[StatusCode, str | None]:
+        """How the server ended the call, whichever came first: that, or the INTERNAL of a message that could not be sent."""
+        if self._end is None or self._end[0] is StatusCode.INTERNAL:
+            return error.code(), error.details()
+        return self._end
 
     def _too_late(self) -> MidlayerError:
         return self._settings.describe(StatusCode.DEADLINE_EXCEEDED, None, self._timeout)
