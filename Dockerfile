@@ -76,8 +76,11 @@ LABEL org.opencontainers.image.title="midlayer" \
 FROM build AS sbom
 COPY tools/sbom.py tools/requirements-cuda.txt tools/
 COPY --from=runtime /var/lib/dpkg/status /stage/dpkg-status
-RUN tools/sbom.py --dpkg-status /stage/dpkg-status >/stage/cpu.cdx.json \
-  && tools/sbom.py --dpkg-status /stage/dpkg-status --cuda >/stage/cuda.cdx.json
+ARG MODEL=all-MiniLM-L6-v2
+RUN set -- --dpkg-status /stage/dpkg-status \
+  && if [ "$MODEL" = none ]; then set -- "$@" --no-model; fi \
+  && tools/sbom.py "$@" >/stage/cpu.cdx.json \
+  && tools/sbom.py "$@" --cuda >/stage/cuda.cdx.json
 
 # libtorch_cuda and NVIDIA's libraries below the programs: a change of sources moves none of their 3 GB.
 FROM runtime AS runtime-cuda

@@ -2,7 +2,7 @@
 """Writes the software bill of materials of what is shipped: CycloneDX 1.6, JSON, the same for the same input.
 
     tools/sbom.py --dpkg-status /var/lib/dpkg/status      # to standard output; of a machine, or of an image
-    tools/sbom.py --cuda --dpkg-status …                  # with NVIDIA's libraries
+    tools/sbom.py --cuda --no-model --dpkg-status …       # with NVIDIA's libraries, without the default model
 
 Wheels and hiredis are those that tools/requirements*.txt pin, with their digests; Rust crates those that the library of server/ffi is
 linked of, as cargo resolves them (they must have been fetched), with the digests of its Cargo.lock. Nothing of them is left in an image
@@ -93,11 +93,12 @@ def debian_packages(status):
             yield component("library", name, version, purl, publisher=fields["Maintainer"])
 
 
-def bill(files, status):
+def bill(files, status, with_model):
     version = re.search(r"project\(midlayer VERSION (\S+)", (SOURCE / "CMakeLists.txt").read_text())[1]
     root = component("application", "midlayer", version, f"pkg:generic/midlayer@{version}", [{"license": {"id": "Apache-2.0"}}])
     crates, needs, direct = linked_crates()
-    others = [one for file in files for one in pinned(file)] + (list(debian_packages(status)) if status else [])
+    packages = [one for file in files for one in pinned(file) if with_model or one["type"] != "machine-learning-model"]
+    others = packages + (list(debian_packages(status)) if status else [])
     components = sorted(crates + others, key=lambda one: one["bom-ref"])
     needs[root["bom-ref"]] = sorted(direct + [one["bom-ref"] for one in others])
     return {
@@ -109,10 +110,11 @@ def bill(files, status):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cuda", action="store_true", help="with NVIDIA's libraries, as in the image `cuda`")
+    parser.add_argument("--no-model", action="store_true", help="without the default model, as an image that is built with MODEL=none")
     parser.add_argument("--dpkg-status", type=Path, help="with the Debian packages that this file of dpkg has as installed")
     given = parser.parse_args()
     files = ["tools/requirements.txt", "tools/requirements-hiredis.txt", *(["tools/requirements-cuda.txt"] if given.cuda else [])]
-    json.dump(bill(files, given.dpkg_status), sys.stdout, indent=1)
+    json.dump(bill(files, given.dpkg_status, not given.no_model), sys.stdout, indent=1)
     print()
 
 

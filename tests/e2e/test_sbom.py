@@ -41,6 +41,13 @@ class Sbom(harness.PackagesCase):
                     component = self.components[f"pkg:pypi/{name}@{version}"]
                     self.assertEqual(component["hashes"], [{"alg": "SHA-256", "content": digest}])
 
+    def test_the_model_can_be_left_out(self):
+        done = run([SOURCE / "tools/sbom.py", "--cuda", "--no-model", "--dpkg-status", STATUS])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        found = {one["bom-ref"] for one in json.loads(done.stdout)["components"]}
+        left_out = [self.components[one] for one in self.components.keys() - found]
+        self.assertEqual([one["type"] for one in left_out], ["machine-learning-model"])
+
     def test_it_has_the_crates_that_cargo_links(self):
         """As `cargo tree` tells them, which is another way to ask; its macros (proc-macro) are not linked."""
         done = subprocess.run(["cargo", "tree", "--locked", "--offline", "--edges=normal,no-proc-macro", "--prefix=none", "--format={p}",
