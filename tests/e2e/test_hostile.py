@@ -27,6 +27,7 @@ ATTACKS = {
     "empty_data": ({}, None, 64),
     "rapid_reset": ({}, None, None),
     "open_streams": ({}, "grpc-status 14", 256),
+    "unlimited_streams": ({}, None, None),
     "continuation": ({}, None, None),
     "header_string": ({}, None, 256),
     "header_table": ({}, "grpc-status 8", 64),

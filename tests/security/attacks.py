@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What hostile clients do: each attack goes on for some seconds, or until the server has ended it. None needs a token.
 
-  attacks.py NAME HOST:PORT SECONDS OPTIONS     prints what was sent, and how the server refused it, as JSON
+  attacks.py NAME HOST:PORT SECONDS OPTIONS     prints what was sent, how the server refused it, and when (by the monotonic clock) it
+                                                began and ended, as JSON
 
 OPTIONS: a JSON object with arguments of the attack in place of their defaults, `count` for one.
 """
@@ -23,12 +24,12 @@ BATCH = 100  # frames between two looks at the clock
 LARGEST_FRAME = 16384  # that every server takes
 
 
-def flood(target, seconds, batches, unit, before=b"", size=1):
+def flood(target, seconds, batches, unit, before=b"", size=1, acknowledges=True):
     """Sends `before`, and then what batches() yields, of which each has `size` of what `unit` names; again over another connection where the server
-    ends one, or the calls of one are refused."""
+    ends one, or the calls of one are refused. acknowledges: the server's settings."""
     end, sent, connections, refused = time.monotonic() + seconds, 0, 0, set()
     while time.monotonic() < end:
-        with Connection(target) as connection:
+        with Connection(target, acknowledges) as connection:
             connections += 1
             taken = connection.send(before)
             for batch in batches():
@@ -60,6 +61,12 @@ def open_streams(target, seconds):
     """Calls whose message never comes."""
     headers = call(EMBED)
     return flood(target, seconds, lambda: (frame(HEADERS, END_HEADERS, stream, headers) for stream in client_streams()), "calls")
+
+
+def unlimited_streams(target, seconds):
+    """Calls whose message never comes, by a client that never acknowledges the server's settings, its limit of calls among them."""
+    headers = call(EMBED)
+    return flood(target, seconds, lambda: (frame(HEADERS, END_HEADERS, stream, headers) for stream in client_streams()), "calls", acknowledges=False)
 
 
 def continuation(target, seconds):
@@ -178,15 +185,17 @@ def slow_http(target, seconds, count=200):
 
 
 ATTACKS = {attack.__name__: attack for attack in (
-    idle, silent, slow_preface, slow_headers, slow_handshake, slow_http, pings, settings, empty_data, rapid_reset, open_streams, continuation,
-    header_string, header_table, compressed)}
+    idle, silent, slow_preface, slow_headers, slow_handshake, slow_http, pings, settings, empty_data, rapid_reset, open_streams, unlimited_streams,
+    continuation, header_string, header_table, compressed)}
 
 
 def main():
     name, target, seconds, options = sys.argv[1:]
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    print(json.dumps(ATTACKS[name](target, float(seconds), **json.loads(options))))
+    began = time.monotonic()
+    result = ATTACKS[name](target, float(seconds), **json.loads(options))
+    print(json.dumps({**result, "began": began, "ended": time.monotonic()}))
 
 
 if __name__ == "__main__":

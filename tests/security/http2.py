@@ -47,9 +47,9 @@ def connect(address):
 
 
 class Connection:
-    """A connection that has greeted the server, and has taken its settings. A context manager."""
+    """A connection that has greeted the server, and has taken its settings, unless not `acknowledges`. A context manager."""
 
-    def __init__(self, address):
+    def __init__(self, address, acknowledges=True):
         self.refusals = set()  # how the other side has said no: "GOAWAY too_many_pings", "RST_STREAM 11", …
         self.statuses = set()  # of gRPC, as far as they came as plain text
         self._received = b""
@@ -57,7 +57,8 @@ class Connection:
         self.socket.sendall(PREFACE + frame(SETTINGS))
         while SETTINGS not in self.receive(BOUND):
             pass
-        self.socket.sendall(frame(SETTINGS, ACK))
+        if acknowledges:
+            self.socket.sendall(frame(SETTINGS, ACK))
 
     def send(self, *frames):
         """Whether they were all taken: not once the other side has ended the connection. Takes in what has come meanwhile."""

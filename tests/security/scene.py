@@ -21,7 +21,7 @@ NEW = 10      # every so many calls are over a connection of their own
 
 
 class Bystander(threading.Thread):
-    """Calls Embed, one call after the other, until stop()."""
+    """Calls Embed, one call after the other, until stop(); then seen() tells."""
 
     def __init__(self, target, layer):
         super().__init__(daemon=True)
@@ -30,7 +30,7 @@ class Bystander(threading.Thread):
         self._protos, self._services = harness.proto("embedding")
         self._target, self._layer = target, layer
         self._over = threading.Event()
-        self.calls = []  # (seconds, code)
+        self.calls = []  # (when it began by the monotonic clock, seconds, code)
         self.start()
 
     def _call(self, channel):
@@ -40,7 +40,7 @@ class Bystander(threading.Thread):
             self._services.EmbeddingServiceStub(channel).Embed(request, timeout=harness.BOUND, metadata=[("authorization", f"Bearer {TOKEN}")])
         except self._grpc.RpcError as error:
             code = error.code().name
-        self.calls.append((time.monotonic() - start, code))
+        self.calls.append((start, time.monotonic() - start, code))
 
     def _channel(self):
         return self._grpc.insecure_channel(self._target, [("grpc.use_local_subchannel_pool", 1)])
@@ -56,12 +56,15 @@ class Bystander(threading.Thread):
                 self._over.wait(PAUSE)
 
     def stop(self):
-        """Calls, those that failed by code, and percentiles of the rest in seconds."""
         self._over.set()
         self.join()
-        good = sorted(seconds for seconds, code in self.calls if code == "OK")
-        failed = [code for _, code in self.calls if code != "OK"]
-        return {"calls": len(self.calls), "failed": {code: failed.count(code) for code in sorted(set(failed))},
+
+    def seen(self, began, ended):
+        """Of the calls that lay between the two times: how many, those that failed by code, and percentiles of the rest in seconds."""
+        calls = [(seconds, code) for start, seconds, code in self.calls if began <= start and start + seconds <= ended]
+        good = sorted(seconds for seconds, code in calls if code == "OK")
+        failed = [code for *_, code in self.calls if code != "OK"]
+        return {"calls": len(calls), "failed": {code: failed.count(code) for code in sorted(set(failed))},
                 "p50_seconds": good[len(good) // 2] if good else None, "p99_seconds": good[int(0.99 * len(good))] if good else None}
 
 
@@ -88,9 +91,11 @@ class Memory(threading.Thread):
             self.most = max(self.most, self.now())
 
     def stop(self):
-        """Before, at most, and now."""
         self._over.set()
         self.join()
+
+    def seen(self):
+        """Before, at most, and now."""
         return [self.before, self.most, self.now()]
 
 
@@ -115,13 +120,16 @@ def play(name, server, front, seconds, layer=1, options=None):
     target = front.target if front else server.address
     if name == "slow_http":
         target = server.facts["metrics"].removeprefix("http://").removesuffix("/metrics")
-    memory, front_memory = Memory(server.process), Memory(front.process) if front else None
-    cpu, began = server.cpu_seconds(), time.monotonic()
-    bystander = Bystander(front.target if front else server.address, layer)
     command = [sys.executable, "-B", HERE / "attacks.py", name, target, str(seconds), json.dumps(options or {})]
-    done = harness.run(command, timeout=seconds + 2 * harness.BOUND)
-    assert done.returncode == 0, done.stderr
-    others, took = bystander.stop(), time.monotonic() - began
-    alive = server.process.poll() is None
-    return {"attack": name, "seconds": took, **json.loads(done.stdout), "others": others, "alive": alive, "memory_bytes": memory.stop(),
-            "front_memory_bytes": front_memory.stop() if front else None, "processors": (server.cpu_seconds() - cpu) / took if alive else None}
+    cpu, began = server.cpu_seconds(), time.monotonic()
+    with contextlib.ExitStack() as stack:
+        watchers = Memory(server.process), Memory(front.process if front else server.process), Bystander(front.target if front else server.address, layer)
+        for one in watchers:
+            stack.callback(one.stop)
+        done = harness.run(command, timeout=seconds + 2 * harness.BOUND)
+        assert done.returncode == 0, done.stderr
+    memory, front_memory, bystander = watchers
+    attack, took, alive = json.loads(done.stdout), time.monotonic() - began, server.process.poll() is None
+    return {"attack": name, "seconds": took, **attack, "others": bystander.seen(attack["began"], attack["ended"]), "alive": alive,
+            "memory_bytes": memory.seen(), "front_memory_bytes": front_memory.seen() if front else None,
+            "processors": (server.cpu_seconds() - cpu) / took if alive else None}
