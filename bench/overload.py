@@ -39,13 +39,14 @@ def processor_seconds(pid: int) -> float:
 
 
 def measure(server: Server, args: argparse.Namespace, *flags: str) -> dict:
-    """What `midlayer bench` tells, and beside it the processor time it took: the server's for an answer, and its own as a part of the machine. Its warm-up is a
-    part of both, with as many answers a second."""
+    """What `midlayer bench` tells, and beside it `rate`, answered requests of those that began within a second of its time: its own rate takes the time to the last
+    answer, in which fewer and fewer are under way. And the processor time it took, warm-up included: the server's for an answer, its own as a part of the machine."""
     before, own = processor_seconds(server.process.pid), resource.getrusage(resource.RUSAGE_CHILDREN)
     result = bench(server.target, args, *flags)
     after, own_after = processor_seconds(server.process.pid), resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = args.seconds + WARMUP_SECONDS
-    result["server_ms_per_answer"] = 1e3 * (after - before) / (result["all"]["requests_per_second"] * seconds)
+    result["rate"] = result["all"]["requests"] / args.seconds
+    result["server_ms_per_answer"] = 1e3 * (after - before) / (result["rate"] * seconds)
     result["generator"] = (own_after.ru_utime + own_after.ru_stime - own.ru_utime - own.ru_stime) / (seconds * os.cpu_count())
     return result
 
@@ -76,11 +77,11 @@ def main() -> None:
         for _ in range(args.rounds):
             for times in args.times:
                 closed = measure(server, args, "--concurrency", str(args.concurrency))
-                peak = closed["all"]["requests_per_second"]
+                peak = closed["rate"]
                 result = measure(server, args, "--rate", str(times * peak), "--concurrency", str(args.waiting + 64))
                 no, yes = refused(result), result["all"]
                 rows[times].append({
-                    "peak": peak, "goodput": yes["requests_per_second"] / peak, "bound_ms": 1e3 * args.waiting / yes["requests_per_second"],
+                    "peak": peak, "goodput": result["rate"] / peak, "bound_ms": 1e3 * args.waiting / result["rate"],
                     "p50_ms": 1e3 * yes["latency_seconds"]["percentiles"]["p50"], "p99_ms": 1e3 * yes["latency_seconds"]["percentiles"]["p99"],
                     "refused_share": no["count"] / (no["count"] + yes["requests"]), "refused_p50_ms": 1e3 * no["latency_seconds"]["percentiles"]["p50"],
                     "refused_p99_ms": 1e3 * no["latency_seconds"]["percentiles"]["p99"],

@@ -50,6 +50,10 @@ Selections::Selections(std::unique_ptr<SelectionStore> store, const ModelInfo* m
 void Selections::Changed(const PromotedSelection::Snapshot& snapshot) {
   using State = PromotedSelection::State;
   const bool known = snapshot.state == State::kKnown;
+  {
+    std::lock_guard lock(follower_mutex_);  // first: reading the report below may take a while
+    if (follower_) follower_(StoreRefusal(snapshot));
+  }
   telemetry_.SelectionStoreIs(snapshot.store_up);
   telemetry_.SelectionIs(
       {.id = known ? snapshot.record.id : "",
@@ -59,8 +63,6 @@ void Selections::Changed(const PromotedSelection::Snapshot& snapshot) {
        .curve = known ? DecidingCurve(snapshot.record, store_->Report(snapshot.record.id)) : std::vector<double>{}});
   if (!snapshot.problem.empty()) spdlog::warn("selection store {}: {}", store_->name(), snapshot.problem);
   if (known) spdlog::info("selection in force: {} (layer {})", snapshot.record.id, snapshot.record.layer);
-  std::lock_guard lock(follower_mutex_);
-  if (follower_) follower_(StoreRefusal(snapshot));
 }
 
 absl::Status Selections::StoreRefusal(const PromotedSelection::Snapshot& snapshot) const {

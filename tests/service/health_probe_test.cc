@@ -65,7 +65,7 @@ TEST_F(HealthProbeTest, AModelThatHangsIsToldAndItsReturnToo) {
 
 TEST_F(HealthProbeTest, AModelThatFailsIsTold) {
   model_.most_rows = 0;
-  Start(absl::Milliseconds(1), absl::Milliseconds(1));
+  Start(absl::Milliseconds(1), absl::Seconds(1));
   EXPECT_EQ(Report(0).code(), absl::StatusCode::kResourceExhausted);
   {
     std::lock_guard lock(model_.mutex);
