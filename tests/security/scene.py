@@ -60,7 +60,7 @@ class Bystander(threading.Thread):
         self.join()
 
     def seen(self, began, ended):
-        """Of the calls that lay between the two times: how many, those that failed by code, and percentiles of the rest in seconds."""
+        """Calls that lay between the two times, and percentiles in seconds of those that succeeded; calls of any time that failed, by code."""
         calls = [(seconds, code) for start, seconds, code in self.calls if began <= start and start + seconds <= ended]
         good = sorted(seconds for seconds, code in calls if code == "OK")
         failed = [code for *_, code in self.calls if code != "OK"]
