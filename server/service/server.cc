@@ -15,8 +15,8 @@ namespace midlayer {
 
 namespace {
 
-// Calls at once over one connection; more wait inside a client that keeps to the rules (gRPC 1.51 holds nobody to it who
-// has not acknowledged it). A call takes 12 KB before its message is there, and needs no token for that.
+// Calls at once over one connection; more wait inside a client that keeps to the rules (gRPC 1.51 holds nobody to it
+// who has not acknowledged it). A call takes 12 KB before its message is there, and needs no token for that.
 constexpr int kMaxConcurrentStreams = 1000;
 
 // In which a client that was just answered has surely called again.

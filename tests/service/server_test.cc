@@ -177,7 +177,8 @@ TEST(ServerTest, CountsCallsByMethodAndCode) {
 
 TEST(ServerTest, AnAddressInUseIsRefused) {
   LiveServer live;
-  const auto second = Server::Start({.listen = live.server().address()}, {});
+  Telemetry telemetry;
+  const auto second = Server::Start({.listen = live.server().address()}, {.telemetry = &telemetry});
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(second.status().message()),

@@ -128,7 +128,7 @@ class AsyncDuplex(Generic[Sent, Received]):
         return None if answer is grpc.aio.EOF else cast("Received", answer)
 
     def _told(self, error: grpc.RpcError) -> tuple[StatusCode, str | None]:
-        """How the server ended the call, whichever came first: that, or the INTERNAL of a message that could not be sent."""
+        """How the server ended the call, whether that or INTERNAL of a message that could not be sent came first."""
         if self._end is None or self._end[0] is StatusCode.INTERNAL:
             return error.code(), error.details()
         return self._end
