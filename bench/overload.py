@@ -32,18 +32,12 @@ def bench(target: str, args: argparse.Namespace, *flags: str) -> dict:
     return json.loads(out.stdout)
 
 
-def processor_seconds(pid: int) -> float:
-    """Of the process so far, by user and kernel."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def measure(server: Server, args: argparse.Namespace, *flags: str) -> dict:
     """What `midlayer bench` tells, and beside it `rate`, answered requests of those that began within a second of its time: its own rate takes the time to the last
     answer, in which fewer and fewer are under way. And the processor time it took, warm-up included: the server's for an answer, its own as a part of the machine."""
-    before, own = processor_seconds(server.process.pid), resource.getrusage(resource.RUSAGE_CHILDREN)
+    before, own = server.counters()["process_cpu_seconds_total"], resource.getrusage(resource.RUSAGE_CHILDREN)
     result = bench(server.target, args, *flags)
-    after, own_after = processor_seconds(server.process.pid), resource.getrusage(resource.RUSAGE_CHILDREN)
+    after, own_after = server.counters()["process_cpu_seconds_total"], resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = args.seconds + WARMUP_SECONDS
     result["rate"] = result["all"]["requests"] / args.seconds
     result["server_ms_per_answer"] = 1e3 * (after - before) / (result["rate"] * seconds)

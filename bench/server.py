@@ -37,9 +37,9 @@ class Server:
         raise SystemExit(f"the server did not start:\n{block}")
 
     def counters(self) -> dict[str, float]:
-        """Tokens that were computed, and seconds in the model by stage, by the names of their series."""
+        """Tokens that were computed, seconds in the model by stage, and processor seconds of the server, by the names of their series."""
         text = urllib.request.urlopen(self.metrics_url).read().decode()
-        wanted = r'^(midlayer_tokens_total|midlayer_stage_duration_seconds_sum\{stage="(?:forward|pool)"\}) (\S+)$'
+        wanted = r'^(midlayer_tokens_total|process_cpu_seconds_total|midlayer_stage_duration_seconds_sum\{stage="(?:forward|pool)"\}) (\S+)$'
         return {name: float(value) for name, value in re.findall(wanted, text, re.M)}
 
     def stop(self) -> None:

@@ -57,16 +57,15 @@ def rapid_reset(target, seconds):
     return flood(target, seconds, lambda: (frame(HEADERS, END_HEADERS, stream, headers) + frame(RST_STREAM, 0, stream, cancel) for stream in client_streams()), "calls")
 
 
-def open_streams(target, seconds):
+def open_streams(target, seconds, acknowledges=True):
     """Calls whose message never comes."""
     headers = call(EMBED)
-    return flood(target, seconds, lambda: (frame(HEADERS, END_HEADERS, stream, headers) for stream in client_streams()), "calls")
+    return flood(target, seconds, lambda: (frame(HEADERS, END_HEADERS, stream, headers) for stream in client_streams()), "calls", acknowledges=acknowledges)
 
 
 def unlimited_streams(target, seconds):
     """Calls whose message never comes, by a client that never acknowledges the server's settings, its limit of calls among them."""
-    headers = call(EMBED)
-    return flood(target, seconds, lambda: (frame(HEADERS, END_HEADERS, stream, headers) for stream in client_streams()), "calls", acknowledges=False)
+    return open_streams(target, seconds, acknowledges=False)
 
 
 def continuation(target, seconds):

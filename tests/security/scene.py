@@ -117,18 +117,19 @@ def serve(model, balancer=None):
 
 def play(name, server, front, seconds, layer=1, options=None):
     """What attack `name` of attacks.py on the server, or on what is in front of it, came to in so many seconds. options: of the attack."""
-    target = front.target if front else server.address
+    target = others_target = front.target if front else server.address
     if name == "slow_http":
         target = server.facts["metrics"].removeprefix("http://").removesuffix("/metrics")
     command = [sys.executable, "-B", HERE / "attacks.py", name, target, str(seconds), json.dumps(options or {})]
     cpu, began = server.cpu_seconds(), time.monotonic()
     with contextlib.ExitStack() as stack:
-        watchers = Memory(server.process), Memory(front.process if front else server.process), Bystander(front.target if front else server.address, layer)
-        for one in watchers:
+        def watch(one):
             stack.callback(one.stop)
+            return one
+        memory, front_memory = watch(Memory(server.process)), watch(Memory(front.process)) if front else None
+        bystander = watch(Bystander(others_target, layer))
         done = harness.run(command, timeout=seconds + 2 * harness.BOUND)
         assert done.returncode == 0, done.stderr
-    memory, front_memory, bystander = watchers
     attack, took, alive = json.loads(done.stdout), time.monotonic() - began, server.process.poll() is None
     return {"attack": name, "seconds": took, **attack, "others": bystander.seen(attack["began"], attack["ended"]), "alive": alive,
             "memory_bytes": memory.seen(), "front_memory_bytes": front_memory.seen() if front else None,
