@@ -29,9 +29,13 @@ FAULT_RATIO = (
     ' / sum(rate(midlayer_requests_total{@, method=~"Embed.*"}[$__rate_interval]))'
 )
 
-# One series of value 1 a replica, with the labels id and layer; those without a selection answer with the last layer.
+# One series of value 1 a replica that serves, with the labels id and layer; those without a selection answer with the last layer. A replica that
+# waits for the store has none yet to disagree with.
 NO_SELECTION = 'label_replace(label_replace(midlayer_build_info{@}, "id", "none", "", ""), "layer", "last", "", "")'
-SELECTION = f"(midlayer_selection_info{{@}} or on (namespace, job, instance) {NO_SELECTION})"
+SELECTION = (
+    f"((midlayer_selection_info{{@}} or on (namespace, job, instance) {NO_SELECTION})"
+    " unless on (namespace, job, instance) midlayer_serving{@} == 0)"
+)
 MODEL = "midlayer_model_info{@}"
 INFO_LABELS = "namespace, job, instance, version, name, dtype, device, layers, fingerprint"
 
@@ -194,7 +198,7 @@ OVERVIEW = [
     stat("Errors", "percentunit", FAULT_RATIO, "Share of Embed and EmbedStream that failed by the server's own fault. Worry above 0.1 %.",
          steps(GREEN, (0.001, AMBER), (0.01, RED)), "MidlayerErrorBudgetFastBurn"),
     stat("Selections", "short", different(SELECTION, "id"),
-         "Different selections in force among replicas of one job, none counted as one. 1: all agree. 2 or more: the same request gets another "
+         "Different selections in force among the serving replicas of one job, none counted as one. 1: all agree. 2 or more: the same request gets another "
          "layer from another replica.", steps(GREEN, (2, RED)), "MidlayerSelectionDisagreement"),
     stat("Models", "short", different(MODEL, "fingerprint"),
          "Different fingerprints among replicas of one job. 1: all make the same vectors. Worry at 2, outside of a change of the model, where all "
@@ -208,7 +212,7 @@ OVERVIEW = [
         "selection": f"max by (namespace, job, instance, id, layer) ({short(agrees(SELECTION, 'id'), 'id')})",
         "started": "max by (namespace, job, instance) (process_start_time_seconds{@}) * 1000",
     }, "Every replica: what it runs, and whether more than half of the replicas of its job have the same model and the same selection. Red: it "
-       "does not answer, or it differs (of two that differ, both are red).", (24, 7), {
+       "does not answer, or it differs (of two that differ, both are red). One that does not serve has no selection here.", (24, 7), {
         "instance": "Replica", "Value #A": "State", "version": "Version", "name": "Model", "dtype": "dtype", "device": "Device",
         "layers": "Layers", "fingerprint": "Fingerprint", "Value #B": "Same model", "layer": "Selected layer", "id": "Selection",
         "Value #C": "Same selection", "Value #D": "Started",
@@ -291,7 +295,7 @@ QUEUE = [
 SCORES = short("midlayer_selection_score{@} * on (namespace, job, instance) group_left (id) midlayer_selection_info{@}", "id")
 SELECTIONS = [
     timeline("Selection in force by replica", {"{{instance}}: layer {{layer}}, {{id}}": short(agrees(SELECTION, "id"), "id")},
-             "A bar for each replica and each selection that it had in force, or none. Red: half of the replicas of its job or fewer have it. "
+             "A bar for each replica and each selection that it had in force, or none, while it served. Red: half of the replicas or fewer have it. "
              "Red for two seconds at a promotion is how they follow each other; red for longer is a replica that does not see the store.",
              16, states(("differs", RED), ("agrees", GREEN)), "MidlayerSelectionDisagreement"),
     table("Score by layer", {"score": f"max by (id, metric, layer) ({SCORES})"},
