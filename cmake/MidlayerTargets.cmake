@@ -15,6 +15,9 @@ function(midlayer_library name)
   _midlayer_flags(midlayer_${name})
 endfunction()
 
+# What a test itself does takes no time, and a third of what compiling it takes goes into making it fast.
+set(MIDLAYER_TEST_OPTIMIZATION -O1 CACHE STRING "Optimization of the tests' own sources, whatever the libraries have")
+
 # midlayer_test(NAME SOURCES … DEPS …): an executable NAME_test whose cases ctest runs one by one. A case that runs
 # longer than TIMEOUT seconds (default 120) failed. LABELS: of ctest.
 function(midlayer_test name)
@@ -27,6 +30,7 @@ function(midlayer_test name)
   target_compile_definitions(${name}_test PRIVATE
     MIDLAYER_SOURCE_DIR="${CMAKE_SOURCE_DIR}" MIDLAYER_BINARY_DIR="${CMAKE_BINARY_DIR}")
   _midlayer_flags(${name}_test)
+  target_compile_options(${name}_test PRIVATE ${MIDLAYER_TEST_OPTIMIZATION})
   gtest_discover_tests(${name}_test TEST_PREFIX "${MIDLAYER_TEST_PREFIX}" DISCOVERY_TIMEOUT 60
     PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
 endfunction()
