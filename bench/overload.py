@@ -5,7 +5,8 @@
     bench/overload.py
 
 A closed loop finds the peak; then open loops ask for a multiple of it, each beside a closed loop in the same round, so that whatever else the machine does meets both.
-The load generator runs on the same processors. What each takes of them is told: processor time of the server for an answer, and the load generator's part of the machine.
+The load generator runs on the same processors, or with --apart on the other half of them, as if it were elsewhere. What each takes is told: processor time of the server for an
+answer, and the load generator's part of the machine.
 """
 
 from __future__ import annotations
@@ -62,10 +63,19 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10, help="of each measurement (default 10)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--concurrency", type=int, default=32, help="of the closed loop (default 32)")
+    parser.add_argument("--apart", action="store_true", help="the server on half of the processors, the load generator on the others")
     parser.add_argument("--times", type=float, nargs="+", default=[1.5, 3], help="loads, as multiples of the peak (default 1.5 3)")
     args = parser.parse_args()
 
+    processors = sorted(os.sched_getaffinity(0))
+    half = len(processors) // 2
+    if args.apart and not half:
+        parser.error("--apart: expected two processors or more, found one")
+    if args.apart:
+        os.sched_setaffinity(0, processors[:half])  # which the server inherits
     server = Server.start(args.binaries / "midlayer-server", ["--model", str(args.model), "--max-waiting-texts", str(args.waiting)])
+    if args.apart:
+        os.sched_setaffinity(0, processors[half:])
     rows: dict[float, list[dict[str, float]]] = {times: [] for times in args.times}
     try:
         for _ in range(args.rounds):
