@@ -67,13 +67,17 @@ class Examples(InstallCase):
                     self.claim(namespace, claim)
                 done = self.install(namespace, "--values", path)
                 self.assertNotIn("Warning", done.stderr)
-                deployment = plane.get("deployment", NAME, "--namespace", namespace)
-                wanted = deployment["spec"]["replicas"]
-                self.assertEqual(len(self.pods(namespace)), wanted)
+                wanted = self.replicas(namespace)
+                self.eventually(lambda: len(self.pods(namespace)) == wanted, f"{wanted} pods")
                 for pod in self.pods(namespace):
                     self.assertFalse([volume for volume in pod["spec"].get("volumes", []) if "projected" in volume], "no token of the service account")
                 for service in (NAME, f"{NAME}-headless"):
                     self.eventually(lambda: self.addresses(namespace, service) == wanted, f"{service}: the addresses of {wanted} replicas")
+
+    def replicas(self, namespace):
+        """How many there should be: a Deployment that is scaled starts with one, and its autoscaler knows nothing to go by but its least."""
+        scaled = plane.get("horizontalpodautoscalers", "--namespace", namespace)["items"]
+        return scaled[0]["spec"]["minReplicas"] if scaled else plane.get("deployment", NAME, "--namespace", namespace)["spec"]["replicas"]
 
     def claim(self, namespace, name):
         plane.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": f"{namespace}-{name}"},
