@@ -67,15 +67,15 @@ def main() -> None:
     parser.add_argument("--times", type=float, nargs="+", default=[1.5, 3], help="loads, as multiples of the peak (default 1.5 3)")
     args = parser.parse_args()
 
-    processors = sorted(os.sched_getaffinity(0))
-    half = len(processors) // 2
-    if args.apart and not half:
-        parser.error("--apart: expected two processors or more, found one")
+    processors = served = sorted(os.sched_getaffinity(0))
     if args.apart:
-        os.sched_setaffinity(0, processors[:half])  # which the server inherits
+        if len(processors) < 2:
+            parser.error("--apart: expected two processors or more, found one")
+        half = len(processors) // 2
+        served, processors = processors[:half], processors[half:]
+    os.sched_setaffinity(0, served)  # which the server inherits
     server = Server.start(args.binaries / "midlayer-server", ["--model", str(args.model), "--max-waiting-texts", str(args.waiting)])
-    if args.apart:
-        os.sched_setaffinity(0, processors[half:])
+    os.sched_setaffinity(0, processors)
     rows: dict[float, list[dict[str, float]]] = {times: [] for times in args.times}
     try:
         for _ in range(args.rounds):
