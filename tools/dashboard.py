@@ -295,8 +295,8 @@ QUEUE = [
 SCORES = short("midlayer_selection_score{@} * on (namespace, job, instance) group_left (id) midlayer_selection_info{@}", "id")
 SELECTIONS = [
     timeline("Selection in force by replica", {"{{instance}}: layer {{layer}}, {{id}}": short(agrees(SELECTION, "id"), "id")},
-             "A bar for each replica and each selection that it had in force, or none, while it served. Red: half of the replicas or fewer have it. "
-             "Red for two seconds at a promotion is how they follow each other; red for longer is a replica that does not see the store.",
+             "A bar for each replica and each selection that it had in force, or none, while it served. Red: half of the replicas of its job or fewer "
+             "have it. Red for two seconds at a promotion is how they follow each other; red for longer is a replica that does not see the store.",
              16, states(("differs", RED), ("agrees", GREEN)), "MidlayerSelectionDisagreement"),
     table("Score by layer", {"score": f"max by (id, metric, layer) ({SCORES})"},
           "The metric that decided the selection in force, at every layer. The chosen layer is the best of those that are not told apart, so "
