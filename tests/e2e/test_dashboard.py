@@ -201,9 +201,9 @@ class Types(harness.TestCase):
     def compile(self, board):
         """The errors that TypeScript finds."""
         node = require(self, "node")
-        packages = harness.SOURCE / ".deps/dashboard/node_modules"
+        packages = harness.SOURCE / ".deps/npm/node_modules"
         if not packages.exists():
-            self.skipTest(".deps/dashboard has no packages of tests/dashboard/package.json")
+            harness.absent(self, ".deps/npm has no packages of tests/npm/package.json")
         with tempfile.TemporaryDirectory(prefix="midlayer-") as name:
             folder = pathlib.Path(name)
             (folder / "node_modules").symlink_to(packages)
