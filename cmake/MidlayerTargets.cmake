@@ -6,13 +6,17 @@ function(_midlayer_flags target)
     $<$<CONFIG:Release>:-Wno-restrict -Wno-maybe-uninitialized>)
 endfunction()
 
-# midlayer_library(NAME SOURCES … DEPS …): a static library midlayer_NAME; includes are written from the repository's root.
+# midlayer_library(NAME [COLD] SOURCES … DEPS …): a static library midlayer_NAME; includes are written from the repository's
+# root. COLD: too little runs in it to be worth optimizing for a sanitizer.
 function(midlayer_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "COLD" "" "SOURCES;DEPS" ${ARGN})
   add_library(midlayer_${name} STATIC ${ARG_SOURCES})
   target_include_directories(midlayer_${name} PUBLIC "$<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>")
   target_link_libraries(midlayer_${name} PUBLIC ${ARG_DEPS})
   _midlayer_flags(midlayer_${name})
+  if(ARG_COLD AND CMAKE_CXX_FLAGS MATCHES "fsanitize")
+    target_compile_options(midlayer_${name} PRIVATE -O0)
+  endif()
 endfunction()
 
 # What a test itself does takes no time, and a third of what compiling it takes goes into making it fast.

@@ -6,7 +6,6 @@
 #include "server/models/adapter.h"
 #include "server/models/registry.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/fuzz/json_mutator.h"
 
 namespace midlayer {
 namespace {

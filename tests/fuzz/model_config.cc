@@ -9,7 +9,6 @@
 #include "absl/strings/str_split.h"
 #include "server/models/description.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/fuzz/json_mutator.h"
 
 namespace midlayer {
 namespace {

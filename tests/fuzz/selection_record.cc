@@ -5,7 +5,6 @@
 
 #include "server/selection/record.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/fuzz/json_mutator.h"
 
 namespace midlayer {
 namespace {

@@ -3,7 +3,6 @@
 
 #include "server/weights/weight_files.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/fuzz/json_mutator.h"
 
 namespace midlayer {
 namespace {

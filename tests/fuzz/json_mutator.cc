@@ -1,8 +1,5 @@
-// Included by a target whose inputs are JSON: half of the mutations then change a value and leave the rest JSON, which
+// Linked by a target whose inputs are JSON: half of the mutations then change a value and leave the rest JSON, which
 // changes of bytes hardly ever do. An input may be several documents with a record separator (0x1E) between them.
-#ifndef MIDLAYER_TESTS_FUZZ_JSON_MUTATOR_H_
-#define MIDLAYER_TESTS_FUZZ_JSON_MUTATOR_H_
-
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -15,26 +12,27 @@
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 
 namespace midlayer::fuzz {
+namespace {
 
 using Json = nlohmann::ordered_json;
 using Documents = std::vector<std::string>;
 
-inline size_t Pick(std::mt19937& random, size_t count) { return random() % count; }
+size_t Pick(std::mt19937& random, size_t count) { return random() % count; }
 
-inline Documents Split(const uint8_t* data, size_t size) {
+Documents Split(const uint8_t* data, size_t size) {
   return absl::StrSplit(absl::string_view(reinterpret_cast<const char*>(data), size), '\x1e');
 }
 
-inline Json Parse(const std::string& text) { return Json::parse(text, nullptr, /*allow_exceptions=*/false); }
+Json Parse(const std::string& text) { return Json::parse(text, nullptr, /*allow_exceptions=*/false); }
 
 // Appends all values in `json`, itself included.
-inline void Collect(Json& json, std::vector<Json*>* values) {
+void Collect(Json& json, std::vector<Json*>* values) {
   values->push_back(&json);
   if (!json.is_structured()) return;
   for (Json& value : json) Collect(value, values);
 }
 
-inline Json AnyValue(std::mt19937& random) {
+Json AnyValue(std::mt19937& random) {
   static const char* const kValues[] = {"null", "true",  "false",      "0",           "1",
                                         "2",    "-1",    "0.5",        "-0.0",        "1e-300",
                                         "3.5",  "1e300", "2147483648", "-2147483649", "9223372036854775808",
@@ -43,7 +41,7 @@ inline Json AnyValue(std::mt19937& random) {
 }
 
 // Replaces a value by another one, or takes away a member of it.
-inline void Change(Json& json, std::mt19937& random) {
+void Change(Json& json, std::mt19937& random) {
   std::vector<Json*> values;
   Collect(json, &values);
   Json& changed = *values[Pick(random, values.size())];
@@ -61,7 +59,7 @@ inline void Change(Json& json, std::mt19937& random) {
 }
 
 // Puts a member of an object of `from` into an object of `to`.
-inline void Copy(Json& from, Json& to, std::mt19937& random) {
+void Copy(Json& from, Json& to, std::mt19937& random) {
   std::vector<Json*> sources, targets;
   Collect(from, &sources);
   Collect(to, &targets);
@@ -75,13 +73,14 @@ inline void Copy(Json& from, Json& to, std::mt19937& random) {
 }
 
 // Writes the documents to `out`, if they fit; 0 where they do not.
-inline size_t Put(const Documents& documents, uint8_t* out, size_t max_size) {
+size_t Put(const Documents& documents, uint8_t* out, size_t max_size) {
   const std::string joined = absl::StrJoin(documents, "\x1e");
   if (joined.size() > max_size) return 0;
   std::memcpy(out, joined.data(), joined.size());
   return joined.size();
 }
 
+}  // namespace
 }  // namespace midlayer::fuzz
 
 extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned int seed) {
@@ -109,5 +108,3 @@ extern "C" size_t LLVMFuzzerCustomCrossOver(const uint8_t* data1, size_t size1, 
   documents[place] = to.dump();
   return fuzz::Put(documents, out, max_out_size);
 }
-
-#endif  // MIDLAYER_TESTS_FUZZ_JSON_MUTATOR_H_
