@@ -73,13 +73,13 @@ def test_deadlines(own: Server, call: Callable[[Client], object]) -> None:
 
 
 def test_the_deadline_of_a_client_and_of_a_stream(own: Server) -> None:
-    with Client(own.address, timeout=0.3) as client:
+    with Client(own.address, timeout=1) as client:
         results = client.embed_stream(TEXTS)
         assert next(results).first == 0
-        time.sleep(0.5)  # of the caller: it does not count
+        time.sleep(1.2)  # of the caller: it does not count
         assert next(results).first == 32
         own.stop()
-        with pytest.raises(DeadlineExceeded, match="within 0.3 s"):
+        with pytest.raises(DeadlineExceeded, match="within 1 s"):
             list(results)
         with pytest.raises(TimeoutError):
             client.model()
@@ -112,7 +112,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_stream_for_good() -> None:
         start = time.monotonic()
         with pytest.raises(Unavailable, match="^cannot reach"):
             list(results)
-        assert 0.2 < time.monotonic() - start < 4
+        assert 0.2 < time.monotonic() - start < 10
 
 
 def test_one_attempt_is_one(own: Server) -> None:
@@ -123,7 +123,7 @@ def test_one_attempt_is_one(own: Server) -> None:
         start = time.monotonic()
         with pytest.raises(Unavailable):
             list(results)
-        assert time.monotonic() - start < 0.5
+        assert time.monotonic() - start < 5  # other clients try for a minute
 
 
 @pytest.mark.parametrize("attempts", [1, 3, 5])
@@ -160,10 +160,11 @@ def _both_answer(client: Client, *servers: Server) -> bool:
 def test_a_server_that_hangs_is_left_for_another_long_before_the_deadline(
     own: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(_settings, "MIN_KEEPALIVE_SECONDS", 1.0)
     monkeypatch.setattr(_settings, "_KEEPALIVE_TIMEOUT_SECONDS", 1.0)
-    with Server() as other, Client(f"ipv4:{own.address},{other.address}") as client:
+    with Server() as other, Client(f"ipv4:{own.address},{other.address}", keepalive=1.0) as client:
         eventually(lambda: _both_answer(client, own, other))
-        for text in TEXTS[:50]:  # gRPC measures connections that are busy, by pings
+        for text in TEXTS[:50]:  # so that a ping of gRPC, which measures busy connections, may be under way at the stop
             client.embed([text])
         own.stop()
         for text in TEXTS[:8]:
